@@ -1,0 +1,127 @@
+"""The composition root: the only room that knows everybody."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from scailookup.cache import Straight
+from scailookup.credentials import Credentials
+from scailookup.hookspecs import Services
+from scailookup.identity import KeySet, Permissions, Tokens
+from scailookup.log import scrubber
+from scailookup.lookup import Limits, Lookups, ask_me
+from scailookup.metrics import Metrics
+from scailookup.model import Call, Caller
+from scailookup.plugins import discover
+from scailookup.secrets import HeldSecrets, open_store
+from scailookup.settings import Settings
+from scailookup.transport import CurlClient, Door
+from scailookup.web.handler import Guard, Web
+from scailookup.web.site import admin_site, public_site
+
+__all__ = ["Service"]
+
+_log = structlog.get_logger("scailookup")
+_IDLE_SECONDS = 120
+_BODY_SECONDS = 10
+_GRACE = 1.0
+
+
+class Service:
+    """The whole service on one event loop. Make it after any fork.
+
+    ``url``, ``port`` and ``admin_url`` are set once ``start`` returned.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.metrics = Metrics()
+        self._fetch = self._client("scaikey")
+        self._store = open_store(settings, self._client("scaivault"))
+        self.secrets = HeldSecrets(self._store, fresh=settings.secret_fresh, hold=settings.secret_hold)
+        scrubber.add(*settings.secrets())
+        scrubber.add_source(self.secrets.values)
+        self.plugins = discover(settings)
+        self.plugins.add_handlers(Services(settings, self.secrets))
+        self._door = Door(self._client, self._observe)
+        self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
+        self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
+        limits = Limits(settings.deadline, settings.max_pages, settings.max_rows)
+        lookups = Lookups(limits, Straight(), Credentials(settings, self.secrets), self._door)
+        self._servers = [_server(public_site(self.web, self.plugins, lookups, self.ready))]
+        if settings.admin_host is not None:
+            self._servers.append(_server(admin_site(self.web, self.plugins, self.ready)))
+        self.url = ""
+        self.port = 0
+        self.admin_url: str | None = None
+
+    def _client(self, upstream: str) -> CurlClient:
+        settings = self._settings
+        proxy = settings.proxy.get_secret_value() if settings.proxy else None
+        return CurlClient(connect_timeout=settings.connect_timeout, max_body=settings.max_body, proxy=proxy)
+
+    def _guard(self) -> Guard:
+        settings = self._settings
+        ask = ask_me(self._door, settings.grid_url, settings.deadline)
+        permissions = Permissions(settings.permissions, ask)
+        principal = Caller("dev", settings.dev_tenant, everything=True)
+        if settings.auth_disabled:
+            return Guard(None, permissions, principal)
+        tokens = Tokens(
+            self._keys, audience=settings.audience or "", base_url=settings.scaikey_url, issuer=settings.issuer
+        )
+        return Guard(tokens, permissions, principal)
+
+    def _observe(self, call: Call) -> None:
+        self.metrics.called(call)
+        self.plugins.called(call)
+
+    async def ready(self) -> None:
+        """Return when requests can be served; raises IdentityUnavailable."""
+        if not self._settings.auth_disabled:
+            await self._keys.ready()
+
+    async def start(self) -> None:
+        """Listen and serve; raises OSError when a port is taken."""
+        settings = self._settings
+        for warning in settings.warnings():
+            _log.warning("settings_warning", reason=warning)
+        sockets = [bind_sockets(settings.port, settings.host)]
+        if settings.admin_host is not None:
+            sockets.append(bind_sockets(settings.admin_port, settings.admin_host))
+            self.admin_url = _url(settings.admin_host, sockets[1][0].getsockname()[1])
+        for server, bound in zip(self._servers, sockets, strict=True):
+            server.add_sockets(bound)
+        self.port = sockets[0][0].getsockname()[1]
+        self.url = _url(settings.host, self.port)
+        _log.info("listening", url=self.url, port=self.port, admin_url=self.admin_url)
+
+    async def stop(self) -> None:
+        """Take no more connections, finish what is under way, close everything."""
+        for server in self._servers:
+            server.stop()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.deadline + _GRACE
+        while self.web.busy and loop.time() < end:
+            await asyncio.sleep(0.01)
+        for server in self._servers:
+            await server.close_all_connections()
+        await self._door.close()
+        await self._fetch.close()
+        if self._store is not None:
+            await self._store.close()
+        _log.info("stopped")
+
+
+def _server(site: Any) -> HTTPServer:
+    return HTTPServer(site, idle_connection_timeout=_IDLE_SECONDS, body_timeout=_BODY_SECONDS)
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -1,0 +1,139 @@
+"""The ``scailookup`` command. Every subcommand imports what it needs when it runs: help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scailookup.errors import SettingsError
+from scailookup.version import __version__
+
+if TYPE_CHECKING:
+    from scailookup.settings import Settings
+
+__all__ = ["main"]
+
+BAD_SETTINGS = 2
+PORT_TAKEN = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="scailookup")
+def main() -> None:
+    """Read-only lookups into ScaiQueue, ScaiBunker, ScaiGrid and what plugins add.
+
+    Settings come from the environment and two files; docs/settings.md lists them.
+    """
+
+
+@main.command()
+@click.option("--host", help="Address to listen on (SCAIFLOW_API_HOST).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one (SCAIFLOW_API_PORT).")
+@click.option("--workers", type=click.IntRange(1, 512), help="Processes (SCAILOOKUP_WORKERS).")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve until SIGTERM. Status 2: the settings cannot work; 1: a port is taken."""
+    given = {"SCAIFLOW_API_HOST": host, "SCAIFLOW_API_PORT": port, "SCAILOOKUP_WORKERS": workers}
+    environ = {**os.environ, **{name: str(value) for name, value in given.items() if value is not None}}
+    settings = _settings(environ)
+    _logging(settings)
+    _run(lambda: _serve(settings))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line with addresses and tokens.")
+@click.option("--host", help="Address of the service (127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the service (8001, else a free one).")
+def demo(as_json: bool, host: str | None, port: int | None) -> None:
+    """Serve against a local platform of our own, with tokens to try it."""
+    from scailookup import log
+    from scailookup.demo.run import run
+
+    level = os.environ.get("SCAILOOKUP_LOG_LEVEL", "info" if as_json else "warning")
+    log.configure(level if level in log.LEVELS else "info", os.environ.get("SCAILOOKUP_LOG_FORMAT"))
+    _run(lambda: run(as_json=as_json, host=host, port=port, environ=dict(os.environ), out=sys.stdout))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plugins(as_json: bool) -> None:
+    """List every plugin with its lookups, and why a failed one failed (status 1)."""
+    from scailookup.report import list_plugins
+
+    sys.exit(list_plugins(_settings_or_bare(), as_json=as_json, out=sys.stdout))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(as_json: bool) -> None:
+    """Say what is configured and whether ScaiKey, the secret store and each upstream answer.
+
+    Status 0: all is well; 1: something is not; 2: the settings cannot work.
+    """
+    from scailookup.report import check as run_check
+
+    settings = _settings(dict(os.environ))
+    _logging(settings, quiet=True)
+    _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout))
+
+
+def _settings(environ: dict[str, str]) -> Settings:
+    from scailookup.settings import load
+
+    try:
+        return load(environ)
+    except SettingsError as exc:
+        _refuse(exc)
+        raise AssertionError("not reached") from exc
+
+
+def _settings_or_bare() -> Settings:
+    """The settings, or the least that works: plugins can be listed before anything is configured."""
+    from scailookup.settings import load
+
+    try:
+        return load()
+    except SettingsError:
+        kept = {n: os.environ[n] for n in ("SCAILOOKUP_DISABLED_PLUGINS",) if n in os.environ}
+        return load({"SCAIFLOW_AUTH_DISABLED": "true", **kept}, system_file=None)
+
+
+def _refuse(exc: SettingsError) -> None:
+    click.echo(f"scailookup: {exc}", err=True)
+    sys.exit(BAD_SETTINGS)
+
+
+def _logging(settings: Settings, *, quiet: bool = False) -> None:
+    from scailookup import log
+
+    log.scrubber.add(*settings.secrets())
+    log.configure("error" if quiet else settings.log_level, settings.log_format)
+
+
+async def _serve(settings: Settings) -> int:
+    from scailookup.app import Service
+    from scailookup.lifetime import until_told
+
+    service = Service(settings)
+    await service.start()
+    await until_told()
+    await service.stop()
+    return 0
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    """Run to the end and leave with its status; the two refusals of the contract in one line each."""
+    import asyncio
+
+    try:
+        status = asyncio.run(work())
+    except SettingsError as exc:
+        _refuse(exc)
+        return
+    except OSError as exc:
+        click.echo(f"scailookup: cannot listen: {exc.strerror or exc}", err=True)
+        sys.exit(PORT_TAKEN)
+    sys.exit(status)

@@ -1,0 +1,170 @@
+"""Which credential goes upstream, and to which address (contract section 3).
+
+The first credential found is the one used; nothing here ever falls through from one
+that was refused to the next. A caller's token goes to the operator's address only.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import structlog
+
+from scailookup.auth import Anonymous, Basic, Bearer, ForwardCaller, Header, Platform, SecretRef
+from scailookup.errors import MissingCredentials
+from scailookup.model import Caller, Grant, Secrets, Upstream, check_base_url
+from scailookup.settings import Settings, is_loopback
+
+__all__ = ["BASE_URL_FIELDS", "KEY_FIELDS", "Credentials", "allowed_base_url", "base_url_path", "field_of", "key_path"]
+
+KEY_FIELDS = ("value", "api_key", "key")
+BASE_URL_FIELDS = ("value", "base_url", "url")
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_log = structlog.get_logger("scailookup.credentials")
+
+_SIGN_IN = (
+    "Sign in with ScaiKey, or have a tenant_admin set the tenant's ScaiGrid key with "
+    "POST /v1/tenants/me/scaigrid_credentials."
+)
+
+
+def key_path(tenant: str) -> str:
+    """Where a tenant's key lies; raises ValueError for a tenant id that must not be in a path."""
+    return f"tenants/{_legal(tenant)}/scaigrid_api_key"
+
+
+def base_url_path(tenant: str) -> str:
+    """Where a tenant's own ScaiGrid address lies; raises ValueError as ``key_path``."""
+    return f"tenants/{_legal(tenant)}/scaigrid_base_url"
+
+
+def _legal(tenant: str) -> str:
+    if not _TENANT.fullmatch(tenant):
+        raise ValueError("a tenant id is 1 to 64 of A-Z a-z 0-9 _ -")
+    return tenant
+
+
+def field_of(secret: Mapping[str, str] | None, names: tuple[str, ...]) -> str | None:
+    """The value of the first field present, or of the only field there is; None without one."""
+    if not secret:
+        return None
+    for name in names:
+        if secret.get(name):
+            return secret[name].strip()
+    values = list(secret.values())
+    return values[0].strip() or None if len(values) == 1 else None
+
+
+def allowed_base_url(url: str, hosts: tuple[str, ...]) -> str | None:
+    """Why a tenant must not use ``url``; None when it may.
+
+    Allowed is https, or http to loopback, to a host (any port) that ``hosts`` names.
+    """
+    try:
+        check_base_url(url)
+        parts = urlsplit(url)
+    except ValueError as exc:
+        return str(exc)
+    host = (parts.hostname or "").lower()
+    if parts.scheme != "https" and not is_loopback(host):
+        return "it must start with https://"
+    for pattern in (h.lower().strip("[]") for h in hosts):
+        if host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:]) and host != pattern[2:]):
+            return None
+    return "its host is not among those the operator allows (SCAILOOKUP_TENANT_HOSTS)"
+
+
+class Credentials:
+    """Chooses the Grant of each call."""
+
+    def __init__(self, settings: Settings, secrets: Secrets) -> None:
+        self._settings = settings
+        self._secrets = secrets
+
+    async def choose(self, upstream: Upstream, caller: Caller, *, fresh: bool = False) -> Grant:
+        """The credential and address for ``caller`` at ``upstream``.
+
+        ``fresh`` reads a stored secret anew. Raises MissingCredentials, or
+        SecretsUnavailable when the store failed and holds nothing.
+        """
+        auth = upstream.auth
+        if isinstance(auth, Platform):
+            return await self._platform(upstream, caller, fresh)
+        if isinstance(auth, Anonymous):
+            return Grant("none", upstream.base_url)
+        if isinstance(auth, ForwardCaller):
+            return self._forward(upstream, caller)
+        return await self._stored(auth, upstream, caller, fresh)
+
+    async def _platform(self, upstream: Upstream, caller: Caller, fresh: bool) -> Grant:
+        pin = self._settings.deploy_auth
+        if pin != "api_key" and caller.token is not None:
+            return self._forward(upstream, caller)
+        if pin != "user_jwt":
+            grant = await self._tenant(upstream, caller, fresh) or self._env(upstream)
+            if grant is not None:
+                return grant
+        raise MissingCredentials("there is no credential for this tenant", _SIGN_IN)
+
+    def _forward(self, upstream: Upstream, caller: Caller) -> Grant:
+        if caller.token is None:
+            raise MissingCredentials("this upstream takes the caller's own token, and there is none", _SIGN_IN)
+        return Grant("caller", upstream.base_url, _bearer(caller.token), caller.token)
+
+    async def _tenant(self, upstream: Upstream, caller: Caller, fresh: bool) -> Grant | None:
+        key = field_of(await self._secrets.get(key_path(caller.tenant), fresh=fresh), KEY_FIELDS)
+        if key is None:
+            return None
+        if not _sendable(key):
+            _log.warning("stored_key_unusable", tenant=caller.tenant, reason="not one line of printable ASCII")
+            return None
+        stored = await self._secrets.get(base_url_path(caller.tenant), fresh=fresh)
+        url = field_of(stored, BASE_URL_FIELDS)
+        if url is not None:
+            refusal = allowed_base_url(url, self._settings.tenant_hosts)
+            if refusal is not None:
+                _log.warning("tenant_base_url_ignored", tenant=caller.tenant, reason=refusal)
+                url = None
+        return Grant("tenant", (url or upstream.base_url).rstrip("/"), _bearer(key), key)
+
+    def _env(self, upstream: Upstream) -> Grant | None:
+        if not self._settings.dev_mode or self._settings.grid_key is None:
+            return None
+        key = self._settings.grid_key.get_secret_value()
+        return Grant("env", upstream.base_url, _bearer(key), key)
+
+    async def _stored(
+        self, auth: Bearer | Header | Basic, upstream: Upstream, caller: Caller, fresh: bool
+    ) -> Grant:
+        ref = SecretRef.parse(auth.secret)
+        path = ref.path.replace("{tenant}", _legal(caller.tenant))
+        secret = await self._secrets.get(path, fresh=fresh)
+        value = secret.get(ref.field) if secret and ref.field else field_of(secret, KEY_FIELDS)
+        if not value or not (isinstance(auth, Basic) or _sendable(value)):
+            raise MissingCredentials(
+                f"there is no usable secret for the upstream {upstream.name}",
+                f"The operator must store it at `{ref.path}` in the secret store.",
+            )
+        step = "tenant" if ref.per_tenant else "shared"
+        return Grant(step, upstream.base_url, _signed(auth, value), value)
+
+
+def _signed(auth: Bearer | Header | Basic, value: str) -> tuple[tuple[str, str], ...]:
+    if isinstance(auth, Bearer):
+        return _bearer(value)
+    if isinstance(auth, Header):
+        return ((auth.name, auth.prefix + value),)
+    pair = value if auth.user is None else f"{auth.user}:{value}"
+    return (("Authorization", "Basic " + base64.b64encode(pair.encode()).decode()),)
+
+
+def _bearer(value: str) -> tuple[tuple[str, str], ...]:
+    return (("Authorization", f"Bearer {value}"),)
+
+
+def _sendable(value: str) -> bool:
+    """Whether ``value`` may stand in a header: one line of printable ASCII."""
+    return value.isascii() and value.isprintable() and " " not in value.strip()

@@ -1,0 +1,71 @@
+"""What `scailookup demo` tells people once it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scailookup.demo.faults import FAULTS_PATH
+
+__all__ = ["guide"]
+
+_TEXT = """\
+scailookup demo: a made-up Scai platform, and the real service in front of it.
+
+  lookups   {url}/api/v1        (the same under {url}/v1)
+  console   {url}/console
+  metrics   {metrics}
+  platform  {upstream}   (ScaiGrid with ScaiQueue and ScaiBunker, and ScaiKey)
+
+Paste these first. The tokens live 24 hours and are good for this demo only:
+
+URL='{url}'
+PLATFORM='{upstream}'
+{tokens}
+
+Viewer and admin are of tnt_acme; so is the user, who lacks scaicore:view; globex is
+a viewer of tnt_globex. Now ask:
+
+{lookups}
+
+Somebody who may not (403), and whether the tenant has a ScaiGrid key:
+
+{others}
+
+Break the platform, look, and mend it:
+
+{faults}
+
+Other faults: {{"delay":3}} {{"envelope":"items"}} {{"reset":true}} {{"html":true}} {{"empty":true}}
+{{"redirect":true}} {{"rate_limit":false}}, each with a "path" prefix if you like. Ctrl-C ends it all.
+"""
+
+_LOOKUPS = (
+    "/scaigrid/models",
+    "/scaigrid/models?modality=embedding&limit=5",
+    "/scaiqueue/scopes",
+    "/scaiqueue/scopes/billing/queues",
+    "/scaibunker/bunkers",
+)
+
+
+def _ask(path: str, user: str = "VIEWER") -> str:
+    return f'curl -s -H "Authorization: Bearer ${user}_TOKEN" "$URL/api/v1{path}"'
+
+
+def guide(url: str, admin_url: str | None, upstream: str, tokens: Mapping[str, str]) -> str:
+    """The text: what runs where, the tokens as shell variables, and lines to paste."""
+    switch = f'"$PLATFORM{FAULTS_PATH}"'
+    faults = (
+        f"curl -s -X POST -d '{{\"status\":500}}' {switch}",
+        _ask("/scaigrid/models", "GLOBEX") + "   # what is still fresh is answered from memory",
+        f"curl -s -X DELETE {switch}",
+    )
+    return _TEXT.format(
+        url=url,
+        upstream=upstream,
+        metrics=f"{admin_url}/metrics" if admin_url else "off",
+        tokens="\n".join(f"{name.upper()}_TOKEN='{token}'" for name, token in tokens.items()),
+        lookups="\n".join(map(_ask, _LOOKUPS)),
+        others="\n".join((_ask("/scaigrid/models", "USER"), _ask("/tenants/me/scaigrid_credentials"))),
+        faults="\n".join(faults),
+    )

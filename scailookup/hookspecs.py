@@ -1,0 +1,54 @@
+"""The hooks. Each is API for ever; every one is synchronous and answers a list, never a generator.
+
+A hook implementation names only the arguments that it uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable
+
+import pluggy
+
+if TYPE_CHECKING:
+    from scailookup.model import Call, Route, Secrets, Upstream
+    from scailookup.settings import Settings
+
+__all__ = ["PROJECT", "Services", "hookimpl", "hookspec"]
+
+PROJECT = "scailookup"
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a handler of a plugin may use. ``secrets`` is the configured store."""
+
+    settings: Settings
+    secrets: Secrets
+
+
+def _spec(function: _F) -> _F:
+    return cast(_F, hookspec(function))
+
+
+@_spec
+def scailookup_upstreams(settings: Settings) -> list[Upstream]:  # type: ignore[empty-body]
+    """Declare upstreams with their lookups. Called once at start, before any request."""
+
+
+@_spec
+def scailookup_handlers(services: Services) -> list[Route]:  # type: ignore[empty-body]
+    """Declare handlers of your own: subclasses of ``scailookup.web.Handler``, which denies by default."""
+
+
+@_spec
+def scailookup_called(call: Call) -> None:
+    """Observe one finished upstream call. Runs on the event loop: return at once.
+
+    What it raises is logged and goes no further.
+    """

@@ -1,0 +1,166 @@
+"""What a caller may: token claims, then roles, then ScaiGrid's own word (contract section 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scailookup.errors import CallFailed, Forbidden, IdentityUnavailable, Overloaded
+from scailookup.identity.tokens import words
+from scailookup.model import VIEW, Caller, Trace
+
+__all__ = ["ROLES", "AskMe", "Permissions", "Profile", "profile_of"]
+
+ME_MEMORY = 60.0
+_REMEMBERED = 10_000
+
+ROLES: Mapping[str, frozenset[str]] = {
+    VIEW: frozenset({"super_admin", "partner_admin", "tenant_admin", "tenant_viewer"}),
+}
+"""Which roles carry a permission (platform facts; tenant_user does not view)."""
+
+AskMe = Callable[[Caller, Trace], Awaitable[Any]]
+"""Fetch ScaiGrid's ``/v1/me`` with the caller's token: its JSON, or CallFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What ScaiGrid says of a caller."""
+
+    permissions: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+
+
+class Permissions:
+    """Decides, and remembers ScaiGrid's answers for a minute."""
+
+    def __init__(
+        self, sources: Collection[str], ask_me: AskMe, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sources = frozenset(sources)
+        self._ask_me = ask_me
+        self._clock = clock
+        self._pepper = secrets.token_bytes(16)
+        self._known: OrderedDict[bytes, tuple[float, Profile]] = OrderedDict()
+        self._flights: dict[bytes, asyncio.Task[Profile]] = {}
+
+    def decide(self, caller: Caller, permission: str) -> bool | None:
+        """Yes, no, or None when only ScaiGrid can tell."""
+        if caller.everything:
+            return True
+        if "claims" in self._sources:
+            if caller.permissions is not None:
+                return permission in caller.permissions
+            if permission in caller.scopes:
+                return True
+        if "roles" in self._sources and caller.roles & ROLES.get(permission, frozenset()):
+            return True
+        if "scaigrid" not in self._sources or caller.token is None:
+            return False
+        known = self._held(self._mark(caller.token))
+        return None if known is None else _grants(known, permission)
+
+    async def require(self, caller: Caller, permission: str, trace: Trace) -> None:
+        """Return when the caller holds ``permission``.
+
+        Raises Forbidden, or IdentityUnavailable when ScaiGrid had to be asked and failed.
+        """
+        decided = self.decide(caller, permission)
+        if decided is None:
+            decided = _grants(await self._profile(caller, trace), permission)
+        if not decided:
+            raise Forbidden(
+                f"need {permission}",
+                f"A tenant_admin must give you a role that carries `{permission}`"
+                + (" (tenant_viewer is enough)." if permission == VIEW else "."),
+            )
+
+    async def require_role(self, caller: Caller, roles: frozenset[str], trace: Trace) -> None:
+        """Return when the caller has one of ``roles``, by the token or by ScaiGrid's word."""
+        if caller.everything or caller.roles & roles:
+            return
+        held = frozenset[str]()
+        if not caller.roles and "scaigrid" in self._sources and caller.token is not None:
+            held = (await self._profile(caller, trace)).roles
+        if not held & roles:
+            names = " or ".join(sorted(roles))
+            raise Forbidden(f"need the role {names}", f"Ask somebody with the role {names} to do it.")
+
+    async def _profile(self, caller: Caller, trace: Trace) -> Profile:
+        assert caller.token is not None
+        mark = self._mark(caller.token)
+        held = self._held(mark)
+        if held is not None:
+            return held
+        flight = self._flights.get(mark)
+        if flight is None:
+            flight = asyncio.ensure_future(self._ask(mark, caller, trace))
+            self._flights[mark] = flight
+            flight.add_done_callback(lambda done: self._landed(mark, done))
+        return await asyncio.shield(flight)
+
+    def _landed(self, mark: bytes, flight: asyncio.Task[Profile]) -> None:
+        self._flights.pop(mark, None)
+        if not flight.cancelled():
+            flight.exception()  # seen: everybody who waited may have left
+
+    async def _ask(self, mark: bytes, caller: Caller, trace: Trace) -> Profile:
+        try:
+            profile = profile_of(await self._ask_me(caller, trace))
+        except CallFailed as exc:
+            if exc.status not in (401, 403):
+                raise IdentityUnavailable(
+                    f"ScaiGrid could not say what you may ({exc.code})",
+                    "Try again shortly; if it stays, the operator must look at ScaiGrid's /v1/me.",
+                    retry_after=exc.retry_after or 1,
+                ) from None
+            profile = Profile()
+        except Overloaded as exc:
+            raise IdentityUnavailable(exc.message, exc.fix) from None
+        self._known[mark] = (self._clock() + ME_MEMORY, profile)
+        self._known.move_to_end(mark)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return profile
+
+    def _held(self, mark: bytes) -> Profile | None:
+        until, profile = self._known.get(mark, (0.0, None))
+        return profile if self._clock() < until else None
+
+    def _mark(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), key=self._pepper, digest_size=16).digest()
+
+
+def _grants(profile: Profile, permission: str) -> bool:
+    return permission in profile.permissions or bool(profile.roles & ROLES.get(permission, frozenset()))
+
+
+def profile_of(body: Any) -> Profile:
+    """Permissions and roles of a ``/v1/me`` answer, wherever it keeps them.
+
+    Its exact JSON is not documented: both may stand at the top, under ``data`` or
+    under ``user``, as strings, as objects with a name, or as a map to true.
+    """
+    places = [body] if isinstance(body, dict) else []
+    for place in places:
+        places += [inner for name in ("data", "user") if isinstance(inner := place.get(name), dict)]
+    permissions = frozenset[str]().union(*(_names(place.get("permissions")) for place in places))
+    roles = frozenset[str]().union(*(_names(place.get(n)) for place in places for n in ("role", "roles")))
+    return Profile(permissions, roles)
+
+
+def _names(value: Any) -> frozenset[str]:
+    if isinstance(value, dict):
+        named = [value.get(n) for n in ("name", "permission", "role", "slug", "code", "id")]
+        if any(isinstance(name, str) for name in named):
+            return frozenset(name for name in named if isinstance(name, str))
+        return frozenset(name for name, held in value.items() if held is True)
+    if isinstance(value, list):
+        return frozenset[str]().union(*(frozenset({v}) if isinstance(v, str) else _names(v) for v in value))
+    return words(value)

@@ -1,0 +1,123 @@
+"""Structured events, one line each, and the scrubbing of every secret we know.
+
+Two nets: events hold only fields chosen by hand, and the finished line is searched
+for each known secret value and for what looks like one. Loggers of libraries that
+print headers or bodies at DEBUG are held at WARNING whatever the level.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import IO, Any
+
+import structlog
+
+__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "scrubber"]
+
+LEVELS = ("debug", "info", "warning", "error")
+REDACTED = "[redacted]"
+# Shorter than this is no secret worth the damage of replacing it everywhere.
+_SHORTEST = 6
+# A JWT, a platform key, a vault token: the shapes of what must never be shown.
+_SHAPES = re.compile(
+    r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"|\b(?:sgk|skt)_[A-Za-z0-9_.~+/=-]{8,}"
+    r"|\bhv[sbr]\.[A-Za-z0-9_.-]{8,}"
+)
+# These print Authorization headers or bodies at DEBUG.
+_LOUD = ("tornado.curl_httpclient", "hvac", "urllib3", "requests", "asyncio", "tornado.simple_httpclient")
+
+
+class Scrubber:
+    """Replaces known secrets, and what has the shape of one, in a text."""
+
+    def __init__(self) -> None:
+        self._fixed: set[str] = set()
+        self._sources: list[Callable[[], Iterable[str]]] = []
+
+    def add(self, *secrets: str) -> None:
+        """Know these values from now on."""
+        self._fixed.update(s for s in secrets if len(s) >= _SHORTEST)
+
+    def add_source(self, values: Callable[[], Iterable[str]]) -> None:
+        """Ask ``values`` for more secrets each time a text is scrubbed."""
+        self._sources.append(values)
+
+    def __call__(self, text: str, *more: str) -> str:
+        """``text`` without any known secret; ``more`` are secrets of this moment only."""
+        known = [s for s in more if len(s) >= _SHORTEST]
+        known.extend(self._fixed)
+        for source in self._sources:
+            known.extend(s for s in source() if len(s) >= _SHORTEST)
+        # The longest first: a secret that holds another one must go whole.
+        for secret in sorted((s for s in known if s in text), key=len, reverse=True):
+            text = text.replace(secret, REDACTED)
+        return _SHAPES.sub(REDACTED, text)
+
+
+scrubber = Scrubber()
+"""The process's scrubber: the settings, the held secrets and the log share it."""
+
+
+class _ScrubbedStream:
+    """A text stream that scrubs every line on its way out."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(scrubber(text))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def configure(level: str = "info", style: str | None = None, stream: IO[str] | None = None) -> None:
+    """Send every event, ours and the libraries', to ``stream`` (stderr).
+
+    ``style`` is json or console; None takes json off a terminal and console on one.
+    """
+    target = stream or sys.stderr
+    out: Any = _ScrubbedStream(target)
+    if style is None:
+        style = "console" if target.isatty() else "json"
+    renderer: Any = structlog.processors.JSONRenderer(default=str)
+    if style == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=target.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    tail: list[Any] = [structlog.processors.format_exc_info] if style == "json" else []
+    structlog.configure(
+        processors=[*shared, *tail, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    _adopt_stdlib(level, out, shared, [*tail, renderer])
+
+
+def _adopt_stdlib(level: str, out: Any, shared: list[Any], tail: list[Any]) -> None:
+    """Give the records of Tornado and the rest the same form."""
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(max(logging.WARNING, getattr(logging, level.upper())))
+    # Its access lines repeat our own events without their care.
+    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)

@@ -1,0 +1,9 @@
+"""One lookup from start to finish: parameters, credential, pages, rows, blame."""
+
+from scailookup.lookup.blame import blame
+from scailookup.lookup.me import ask_me
+from scailookup.lookup.params import Selection, parse_query, parse_value
+from scailookup.lookup.rows import Reader
+from scailookup.lookup.service import Bound, Limits, Lookups
+
+__all__ = ["Bound", "Limits", "Lookups", "Reader", "Selection", "ask_me", "blame", "parse_query", "parse_value"]

@@ -1,0 +1,81 @@
+"""From raw records to rows: whose they are, what they say, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scailookup.model import Lookup, Row
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Gathers the rows of one lookup over its pages.
+
+    ``dropped`` counts what could not be read; duplicates, other tenants' rows and
+    rows not offered do not count. ``full`` says that ``most`` rows are kept and one
+    more was left out.
+    """
+
+    def __init__(self, lookup: Lookup, tenant: str, most: int) -> None:
+        self._lookup = lookup
+        self._tenant = tenant
+        self._most = most
+        self._seen: set[str] = set()
+        self.rows: list[Row] = []
+        self.dropped = 0
+        self.readable = 0
+        self.full = False
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether there were records and not one could be read."""
+        return self.dropped > 0 and self.readable == 0
+
+    def take(self, records: Sequence[Any]) -> tuple[int, int]:
+        """Read one page; answers how many rows it added and how many records it dropped."""
+        before = len(self.rows), self.dropped
+        for raw in records:
+            self._one(raw)
+            if self.full:
+                break
+        return len(self.rows) - before[0], self.dropped - before[1]
+
+    def _one(self, raw: Any) -> None:
+        if isinstance(raw, dict) and self._foreign(raw):
+            self.readable += 1
+            return
+        row = self._read(raw)
+        if row is None:
+            self.dropped += 1
+            return
+        self.readable += 1
+        key = row[self._lookup.key]
+        if key in self._seen or (self._lookup.keep is not None and not self._lookup.keep(row)):
+            return
+        if len(self.rows) >= self._most:
+            self.full = True
+            return
+        self._seen.add(key)
+        self.rows.append(row)
+
+    def _foreign(self, raw: Mapping[str, Any]) -> bool:
+        field = self._lookup.tenant_field
+        owner = raw.get(field) if field is not None else None
+        return owner is not None and str(owner) != self._tenant
+
+    def _read(self, raw: Any) -> Row | None:
+        """The row of one record; None when it is no object, cannot be read, or has no id."""
+        if not isinstance(raw, dict):
+            return None
+        try:
+            row = self._lookup.row(raw)
+        except Exception:  # a plugin's normalizer: whatever it raises costs this row alone
+            return None
+        key = row.get(self._lookup.key) if isinstance(row, dict) else None
+        if isinstance(key, int) and not isinstance(key, bool):
+            key = str(key)
+        if not isinstance(key, str) or not key or row is None:
+            return None
+        return {name: value for name, value in row.items() if value is not None} | {self._lookup.key: key}

@@ -1,0 +1,187 @@
+"""One lookup: cache, credential, calls page by page, rows. Knows neither Tornado nor pycurl."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import structlog
+
+from scailookup import envelopes
+from scailookup.auth import Basic, Bearer, Header, Platform
+from scailookup.cache import Cache
+from scailookup.credentials import Credentials
+from scailookup.errors import CallFailed, ScailookupError, SecretsUnavailable, UpstreamError
+from scailookup.lookup.blame import blame
+from scailookup.lookup.rows import Reader
+from scailookup.model import Answer, Caller, Errand, Grant, Judged, Lookup, Reply, Trace, Upstream
+from scailookup.replies import judge
+
+__all__ = ["Bound", "Limits", "Lookups", "WayOut"]
+
+_log = structlog.get_logger("scailookup.lookup")
+UNREADABLE = "not one record of the list can be read"
+
+
+class WayOut(Protocol):
+    """The transport, as a lookup sees it."""
+
+    async def call(self, errand: Errand, judge: Any) -> Any:
+        """Make one call and have ``judge`` read the reply; raises CallFailed or Overloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A lookup with its upstream and the path values of one request."""
+
+    upstream: Upstream
+    lookup: Lookup
+    values: Mapping[str, str]
+
+    def url(self, base_url: str) -> str:
+        """The upstream url: each value one percent-encoded segment."""
+        path = self.lookup.path
+        for name, value in self.values.items():
+            path = path.replace("{" + name + "}", quote(value, safe=""))
+        return base_url + path
+
+    def template(self, base_url: str) -> str:
+        """The url as the log shows it: no values, no query."""
+        return base_url + self.lookup.path.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one lookup: seconds for everything, pages and rows."""
+
+    deadline: float
+    pages: int
+    rows: int
+
+
+class Lookups:
+    """Answers lookups."""
+
+    def __init__(self, limits: Limits, cache: Cache, credentials: Credentials, way_out: WayOut) -> None:
+        self._limits = limits
+        self._cache = cache
+        self._credentials = credentials
+        self._way_out = way_out
+
+    async def answer(self, bound: Bound, caller: Caller, trace: Trace) -> Answer:
+        """The full list for ``caller``.
+
+        Raises MissingCredentials, SecretsUnavailable, Overloaded, UpstreamAuth or
+        UpstreamApi; each carries the credential step once that is known.
+        """
+        deadline = asyncio.get_running_loop().time() + self._limits.deadline
+        grant = await self._choose(bound, caller, deadline)
+        key = (grant, caller.tenant, bound.upstream.name, bound.lookup.name, tuple(bound.values.items()))
+        try:
+            return await self._cache.answer(key, lambda: self._load(bound, caller, grant, trace, deadline))
+        except ScailookupError as exc:
+            exc.credential = exc.credential or grant.step
+            raise
+
+    async def _choose(self, bound: Bound, caller: Caller, deadline: float, *, fresh: bool = False) -> Grant:
+        """The credential, within the deadline: a hanging store is a failing one."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._credentials.choose(bound.upstream, caller, fresh=fresh)
+        except TimeoutError:
+            raise SecretsUnavailable("the secret store did not answer in time") from None
+
+    async def _load(self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float) -> Answer:
+        """Follow the pages; a stored key that gets 401 is read afresh and tried once more."""
+        try:
+            return await self._pages(bound, caller, grant, trace, deadline)
+        except UpstreamError as exc:
+            if exc.upstream_status != 401 or not _stored(bound.upstream, grant):
+                raise
+            renewed = await self._renewed(bound, caller, deadline)
+            if renewed is None or renewed == grant or renewed.step != grant.step:
+                raise
+        return await self._pages(bound, caller, renewed, trace, deadline)
+
+    async def _renewed(self, bound: Bound, caller: Caller, deadline: float) -> Grant | None:
+        try:
+            return await self._choose(bound, caller, deadline, fresh=True)
+        except ScailookupError as exc:
+            # The refusal is what the caller must hear of, not that we tried to mend it.
+            _log.warning("fresh_key_failed", upstream=bound.upstream.name, tenant=caller.tenant, error=exc.error)
+            return None
+
+    async def _pages(self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float) -> Answer:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        reader = Reader(bound.lookup, caller.tenant, self._limits.rows)
+        url: str | None = bound.url(grant.base_url)
+        asked: set[str] = set()
+        truncated = False
+        while url is not None:
+            asked.add(url)
+            errand = self._errand(bound, caller, grant, trace, deadline, url)
+            try:
+                page = await self._way_out.call(errand, lambda reply: _judged(reply, reader))
+            except CallFailed as failure:
+                raise blame(failure, bound.upstream, grant, caller) from None
+            url, truncated = self._after(page, url, asked, reader)
+        if reader.unreadable:  # every page of a list cut short
+            raise blame(CallFailed("bad_shape", UNREADABLE), bound.upstream, grant, caller)
+        return Answer(
+            rows=reader.rows,
+            truncated=truncated,
+            dropped=reader.dropped,
+            credential=grant.step,
+            upstream_seconds=loop.time() - started,
+            calls=len(asked),
+        )
+
+    def _errand(
+        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float, url: str
+    ) -> Errand:
+        return Errand(
+            upstream=bound.upstream.name,
+            lookup=bound.lookup.name,
+            tenant=caller.tenant,
+            url=url,
+            template=bound.template(grant.base_url),
+            grant=grant,
+            trace=trace,
+            deadline=deadline,
+        )
+
+    def _after(
+        self, page: envelopes.NextPage, url: str, asked: set[str], reader: Reader
+    ) -> tuple[str | None, bool]:
+        """The next url, or None and whether there would have been more."""
+        if reader.full:
+            return None, True
+        if isinstance(page, envelopes.End):
+            return None, page.truncated
+        following = envelopes.next_url(url, page)
+        capped = len(asked) >= self._limits.pages or len(reader.rows) >= self._limits.rows
+        if following is None or following in asked or capped:
+            return None, True
+        return following, False
+
+
+def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
+    """Read one good page into ``reader``; raises CallFailed for a bad one."""
+    body = judge(reply)
+    try:
+        kept, dropped = reader.take(envelopes.records(body))
+    except CallFailed as exc:
+        raise CallFailed(exc.code, exc.text, status=reply.status) from None
+    page = envelopes.next_page(body, reply.headers)
+    if reader.unreadable and isinstance(page, envelopes.End):
+        raise CallFailed("bad_shape", UNREADABLE, status=reply.status)
+    return Judged(page, kept, dropped)
+
+
+def _stored(upstream: Upstream, grant: Grant) -> bool:
+    """Whether the credential came out of the secret store and may have been changed there."""
+    return grant.step in ("tenant", "shared") and isinstance(upstream.auth, Platform | Bearer | Header | Basic)

@@ -1,0 +1,44 @@
+"""Counters for `/metrics` on the admin listener. Label sets are bounded: a tenant is no label."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from scailookup.model import Call
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The process's counters, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "scailookup_requests", "Answered requests.", ("route", "status"), registry=self.registry
+        )
+        self.calls = Counter(
+            "scailookup_upstream_calls",
+            "Finished upstream calls.",
+            ("upstream", "lookup", "status", "outcome"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "scailookup_upstream_call_seconds",
+            "Duration of upstream calls.",
+            ("upstream", "lookup"),
+            registry=self.registry,
+        )
+
+    def called(self, call: Call) -> None:
+        """Count one upstream call; an upstream's own codes are unbounded and stay out."""
+        status = "none" if call.status is None else str(call.status)
+        outcome = "ok" if call.code is None else "failed"
+        self.calls.labels(call.upstream, call.lookup, status, outcome).inc()
+        self.seconds.labels(call.upstream, call.lookup).observe(call.duration)
+
+    def expose(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)

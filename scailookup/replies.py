@@ -1,0 +1,126 @@
+"""Reading one HTTP reply: is it good, what is its JSON, what does it complain of.
+
+Pure functions. The error shapes are those of `docs/errors.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from scailookup.errors import CallFailed
+from scailookup.model import Reply
+
+__all__ = ["clean_code", "decode", "judge"]
+
+_REPEATABLE = (502, 503, 504)
+_CODE = re.compile(r"[^A-Za-z0-9_.-]")
+_LONGEST_CODE = 64
+
+
+def decode(reply: Reply) -> Any:
+    """The JSON of the body; raises CallFailed with ``bad_shape`` when it is none."""
+    try:
+        return msgspec.json.decode(reply.body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        what = "is empty" if not reply.body.strip() else "is not JSON"
+        raise CallFailed("bad_shape", f"the answer {what}", status=reply.status) from None
+
+
+def judge(reply: Reply) -> Any:
+    """The JSON of a good reply; raises CallFailed for every other.
+
+    Good is a 2xx whose JSON does not itself report an error.
+    """
+    if 300 <= reply.status < 400:
+        raise CallFailed(
+            "redirected", "the upstream answered with a redirect, which is not followed", status=reply.status
+        )
+    if not 200 <= reply.status < 300:
+        raise _failure(reply)
+    body = decode(reply)
+    if isinstance(body, dict) and (
+        body.get("error") or body.get("status") == "error" or body.get("object") == "error"
+    ):
+        code, text, _ = _complaint(body)
+        raise CallFailed(code or f"http_{reply.status}", text or "an error in a 200", status=reply.status)
+    return body
+
+
+def _failure(reply: Reply) -> CallFailed:
+    try:
+        code, text, wait = _complaint(msgspec.json.decode(reply.body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        code, text, wait = "", "", None
+    header = _retry_after(reply.headers.get("retry-after"))
+    if reply.status in (429, 503):
+        wait = header if header is not None else wait
+    else:
+        wait = None
+    return CallFailed(
+        code or f"http_{reply.status}",
+        text or f"the upstream answered {reply.status} and gave no reason",
+        status=reply.status,
+        retry_after=wait,
+        repeatable=reply.status in _REPEATABLE and "retry-after" not in reply.headers and wait is None,
+    )
+
+
+def _complaint(body: Any) -> tuple[str, str, int | None]:
+    """Code, message and seconds to wait of an error body, in any of the shapes seen."""
+    found: dict[str, Any] = {}
+    for part in _error_parts(body):
+        for name in ("code", "message", "retry_after"):
+            if found.get(name) in (None, "") and part.get(name) not in (None, ""):
+                found[name] = part[name]
+    code = found.get("code")
+    text = found.get("message")
+    return (
+        clean_code(code),
+        " ".join(text.split()) if isinstance(text, str) else "",
+        _retry_after(found.get("retry_after")),
+    )
+
+
+def _error_parts(body: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects that may hold code and message, the most telling first."""
+    if not isinstance(body, dict):
+        return
+    detail = body.get("detail")
+    for part in (body.get("error"), detail.get("error") if isinstance(detail, dict) else None, detail):
+        if isinstance(part, dict):
+            yield part
+        elif isinstance(part, str):
+            yield {"message": part}
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        yield {"message": detail[0].get("msg")}
+    yield body
+
+
+def clean_code(code: Any) -> str:
+    """An upstream's code as text of ``A-Za-z0-9_.-``, at most 64 long; empty when it gave none."""
+    if isinstance(code, bool) or not isinstance(code, str | int):
+        return ""
+    return _CODE.sub("", str(code))[:_LONGEST_CODE]
+
+
+def _retry_after(value: Any) -> int | None:
+    """Seconds of a Retry-After: a number, digits, or an HTTP date; None for anything else."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return int(value) if 0 <= value < 1e9 else None
+    text = str(value).strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    try:
+        then = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max(0, int((then - datetime.now(UTC)).total_seconds() + 0.999))

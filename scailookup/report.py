@@ -1,0 +1,157 @@
+"""What the ``plugins`` and ``check`` commands say: lines for people, or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import TextIO
+
+from scailookup.errors import CallFailed, IdentityUnavailable, SecretsUnavailable
+from scailookup.identity import KeySet
+from scailookup.log import scrubber
+from scailookup.model import USER_AGENT, Fetch, Request
+from scailookup.plugins import Plugin, Plugins, discover
+from scailookup.secrets import open_store
+from scailookup.settings import Settings
+from scailookup.transport import CurlClient
+
+__all__ = ["Finding", "check", "findings", "list_plugins"]
+
+_MARKS = {True: "ok  ", False: "FAIL", None: "note"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``ok`` is None for what is only worth knowing; ``fix`` says what to do."""
+
+    subject: str
+    ok: bool | None
+    text: str
+    fix: str = ""
+
+
+def list_plugins(settings: Settings, *, as_json: bool, out: TextIO) -> int:
+    """Print every plugin; 1 when one failed."""
+    found = discover(settings)
+    if as_json:
+        json.dump([_plugin(p) for p in found.all], out, indent=2)
+        out.write("\n")
+    else:
+        for plugin in found.all:
+            state = "FAILED" if plugin.failed else "disabled" if plugin.disabled else "ok"
+            out.write(f"{plugin.name:<16} {state:<9} {plugin.distribution} {plugin.version}  {plugin.entry_point}\n")
+            if plugin.reason:
+                out.write(f"{'':<16} {scrubber(plugin.reason)}\n")
+            for upstream in plugin.upstreams:
+                for lookup in upstream.lookups:
+                    out.write(f"{'':<16} /{upstream.name}/{lookup.name}\n")
+    return 1 if found.failed else 0
+
+
+def _plugin(plugin: Plugin) -> dict[str, object]:
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "entry_point": plugin.entry_point,
+        "disabled": plugin.disabled,
+        "reason": plugin.reason and scrubber(plugin.reason),
+        "lookups": [f"/{u.name}/{look.name}" for u in plugin.upstreams for look in u.lookups],
+    }
+
+
+async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
+    """Look at everything and print it as it is found; 1 when something is not well."""
+    found: list[Finding] = []
+    async for finding in findings(settings):
+        found.append(finding)
+        if not as_json:
+            out.write(f"{_MARKS[finding.ok]}  {finding.subject}: {scrubber(finding.text)}\n")
+            if finding.fix and not finding.ok:
+                out.write(f"      -> {finding.fix}\n")
+            out.flush()
+    well = all(finding.ok is not False for finding in found)
+    if as_json:
+        json.dump({"ok": well, "findings": [asdict(f) for f in found]}, out, indent=2)
+        out.write("\n")
+    return 0 if well else 1
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Settings, ScaiKey, the secret store, each upstream address, each plugin."""
+    for warning in settings.warnings():
+        yield Finding("settings", None, warning)
+    client = CurlClient(
+        connect_timeout=settings.connect_timeout,
+        max_body=settings.max_body,
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+    )
+    try:
+        yield await _identity(settings, client)
+        yield await _store(settings, client)
+        plugins = discover(settings)
+        for address, names in sorted(_addresses(plugins).items()):
+            yield await _address(address, names, client)
+        for plugin in plugins.all:
+            yield _state(plugin)
+    finally:
+        await client.close()
+
+
+async def _identity(settings: Settings, fetch: Fetch) -> Finding:
+    if settings.auth_disabled:
+        return Finding("ScaiKey", None, f"authentication is off; everybody is of tenant {settings.dev_tenant}")
+    keys = KeySet(fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
+    where = settings.jwks_url or settings.scaikey_url
+    try:
+        await keys.ready()
+    except IdentityUnavailable as exc:
+        return Finding(
+            "ScaiKey", False, f"{where}: {exc.message}", "Check SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL, and that it answers."
+        )
+    return Finding("ScaiKey", True, f"{where} has signing keys; audience {settings.audience}")
+
+
+async def _store(settings: Settings, fetch: Fetch) -> Finding:
+    store = open_store(settings, fetch)
+    if store is None:
+        return Finding("secret store", None, "none configured: no tenant has a key, callers use their own tokens")
+    try:
+        await store.probe()
+    except SecretsUnavailable as exc:
+        return Finding("secret store", False, f"{settings.stores[0]}: {exc.message}", exc.fix)
+    finally:
+        await store.close()
+    return Finding("secret store", True, f"{settings.stores[0]} answers and knows us")
+
+
+def _addresses(plugins: Plugins) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for _, upstream in plugins.upstreams:
+        found.setdefault(upstream.base_url, []).append(upstream.name)
+    return found
+
+
+async def _address(address: str, names: list[str], fetch: Fetch) -> Finding:
+    """Any HTTP answer will do: nobody's credential is spent on a check."""
+    subject = ", ".join(names)
+    request = Request(address + "/", (("Accept", "application/json"), ("User-Agent", USER_AGENT)))
+    try:
+        reply = await fetch(request, deadline=asyncio.get_running_loop().time() + 5)
+    except CallFailed as exc:
+        if exc.code == "too_large":
+            return Finding(subject, True, f"{address} answers")
+        return Finding(subject, False, f"{address}: {exc}", "Check the base URL, the network between, and that it runs.")
+    return Finding(subject, True, f"{address} answers ({reply.status})")
+
+
+def _state(plugin: Plugin) -> Finding:
+    subject = f"plugin {plugin.name}"
+    if plugin.disabled:
+        return Finding(subject, None, "disabled by SCAILOOKUP_DISABLED_PLUGINS")
+    where = f"{plugin.distribution} {plugin.version}"
+    if plugin.reason:
+        return Finding(subject, False, f"{where}, {plugin.entry_point}: {plugin.reason}", "Mend it, or disable it by name.")
+    return Finding(subject, True, where)

@@ -1,0 +1,361 @@
+"""Settings: read once from the environment and two files, checked whole, never changed.
+
+Names and meanings: contract section 6, `docs/settings.md`. Real variables win over
+``$SCAIFLOW_ENV_FILE``, which wins over ``/etc/scailookup/scailookup.env``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from scailookup.errors import SettingsError
+from scailookup.model import check_base_url, check_upstream_path
+
+__all__ = ["SYSTEM_FILE", "Settings", "is_loopback", "load"]
+
+SYSTEM_FILE = "/etc/scailookup/scailookup.env"
+TENANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is a loopback address or the name ``localhost``."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(value: object) -> object:
+    """A comma separated text as a tuple of its words."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+def _url(value: str) -> str:
+    check_base_url(value)
+    return value.rstrip("/")
+
+
+def _models_path(value: str) -> str:
+    check_upstream_path(value)
+    return value
+
+
+def _header_value(value: str) -> str:
+    """Secrets go into headers: one line of printable characters."""
+    value = value.strip()
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must be one line of printable ASCII characters")
+    return value
+
+
+def _listener(value: str) -> str:
+    """``host:port`` with brackets around IPv6, or ``off``."""
+    if value == "off":
+        return value
+    host, colon, port = value.rpartition(":")
+    bare = host.strip("[]")
+    if not colon or not bare or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port, or off")
+    if ":" in bare and not host.startswith("["):
+        raise ValueError("an IPv6 address stands in brackets: [::1]:8002")
+    return value
+
+
+def _tenant_host(value: object) -> object:
+    words = _split(value)
+    for word in words if isinstance(words, tuple) else ():
+        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:]+\]?", word):
+            raise ValueError(f"{word!r} is not a host name; *.example.com takes every host below")
+    return words
+
+
+def _origin(value: object) -> object:
+    words = _split(value)
+    for word in words if isinstance(words, tuple) else ():
+        parts = urlsplit(word)
+        if parts.scheme not in ("http", "https") or word != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError(f"{word!r} is not an origin such as https://app.example.com")
+    return words
+
+
+Url = Annotated[str, BeforeValidator(_url)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[float, Field(ge=0, le=86_400 * 365, allow_inf_nan=False)]
+Some = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Secret = Annotated[SecretStr, BeforeValidator(lambda v: _header_value(v) if isinstance(v, str) else v)]
+Source = Literal["claims", "roles", "scaigrid"]
+Flag = bool
+
+
+def _name(alias: str, default: Any = None, **more: Any) -> Any:
+    return Field(default, validation_alias=alias, **more)
+
+
+class Settings(BaseSettings):
+    """Every setting, by the name it has in the environment (its alias)."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    # The platform
+    grid_url: Url = _name("SCAIGRID_BASE_URL", "https://scaigrid.scailabs.ai")
+    grid_key: Secret | None = _name("SCAIGRID_API_KEY")
+    scaikey_url: Url | None = _name("SCAIKEY_BASE_URL")
+    scaikey_audience: str | None = _name("SCAIKEY_AUDIENCE")
+    scaikey_client_id: str | None = _name("SCAIFLOW_SCAIKEY_CLIENT_ID")
+    jwks_url: Url | None = _name("SCAIKEY_JWKS_URL")
+    issuer: str | None = _name("SCAIKEY_ISSUER")
+    auth_disabled: Flag = _name("SCAIFLOW_AUTH_DISABLED", False)
+    deploy_auth: Literal["user_jwt", "api_key"] | None = _name("SCAIFLOW_DEPLOY_AUTH")
+    host: str = _name("SCAIFLOW_API_HOST", "127.0.0.1")
+    port: int = _name("SCAIFLOW_API_PORT", 8001, ge=0, le=65535)
+
+    # The secret store: none, or one
+    vault_addr: Url | None = _name("VAULT_ADDR")
+    vault_token: Secret | None = _name("VAULT_TOKEN")
+    vault_token_file: Path | None = _name("VAULT_TOKEN_FILE")
+    vault_role_id: Secret | None = _name("VAULT_ROLE_ID")
+    vault_role_id_file: Path | None = _name("VAULT_ROLE_ID_FILE")
+    vault_secret_id: Secret | None = _name("VAULT_SECRET_ID")
+    vault_secret_id_file: Path | None = _name("VAULT_SECRET_ID_FILE")
+    vault_mount: str = _name("VAULT_MOUNT", "secret")
+    vault_namespace: str | None = _name("VAULT_NAMESPACE")
+    vault_cacert: Path | None = _name("VAULT_CACERT")
+    scaivault_url: Url | None = _name("SCAIVAULT_URL")
+    scaivault_token: Secret | None = _name("SCAIVAULT_TOKEN")
+    secrets_file: Path | None = _name("SCAILOOKUP_SECRETS_FILE")
+
+    # Ours
+    permissions: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = _name(
+        "SCAILOOKUP_PERMISSIONS", ("claims", "roles", "scaigrid")
+    )
+    dev: Flag = _name("SCAILOOKUP_DEV", False)
+    dev_tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = _name("SCAILOOKUP_DEV_TENANT", "dev")
+    models_path: Annotated[str, BeforeValidator(_models_path)] = _name("SCAILOOKUP_MODELS_PATH", "/v1/models")
+    tenant_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_tenant_host)] = _name(
+        "SCAILOOKUP_TENANT_HOSTS", ()
+    )
+    deadline: Some = _name("SCAILOOKUP_DEADLINE", 8.0)
+    connect_timeout: Some = _name("SCAILOOKUP_CONNECT_TIMEOUT", 2.0)
+    max_body: int = _name("SCAILOOKUP_MAX_BODY", 8 * 1024 * 1024, gt=0, le=1 << 30)
+    max_pages: int = _name("SCAILOOKUP_MAX_PAGES", 50, gt=0, le=10_000)
+    max_rows: int = _name("SCAILOOKUP_MAX_ROWS", 10_000, gt=0, le=1_000_000)
+    fresh: Seconds = _name("SCAILOOKUP_FRESH", 15.0)
+    stale: Seconds = _name("SCAILOOKUP_STALE", 60.0)
+    stale_if_error: Seconds = _name("SCAILOOKUP_STALE_IF_ERROR", 300.0)
+    failure_memory: Seconds = _name("SCAILOOKUP_FAILURE_MEMORY", 1.0)
+    circuit: int = _name("SCAILOOKUP_CIRCUIT", 5, ge=0, le=1_000_000)
+    secret_fresh: Seconds = _name("SCAILOOKUP_SECRET_FRESH", 60.0)
+    secret_hold: Seconds = _name("SCAILOOKUP_SECRET_HOLD", 600.0)
+    cache_url: Secret | None = _name("SCAILOOKUP_CACHE_URL")
+    admin: Annotated[str, BeforeValidator(_listener)] = _name("SCAILOOKUP_ADMIN", "127.0.0.1:8002")
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origin)] = _name(
+        "SCAILOOKUP_CORS_ORIGINS", ()
+    )
+    disabled_plugins: Words = _name("SCAILOOKUP_DISABLED_PLUGINS", ())
+    strict_plugins: Flag = _name("SCAILOOKUP_STRICT_PLUGINS", False)
+    workers: int = _name("SCAILOOKUP_WORKERS", 1, ge=1, le=512)
+    proxy: Secret | None = _name("SCAILOOKUP_PROXY")
+    log_level: Literal["debug", "info", "warning", "error"] = _name("SCAILOOKUP_LOG_LEVEL", "info")
+    log_format: Literal["json", "console"] | None = _name("SCAILOOKUP_LOG_FORMAT")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what ``load`` hands over: it has merged environment and files already."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        problems = [*self._identity_problems(), *self._store_problems(), *self._other_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _identity_problems(self) -> list[str]:
+        if self.auth_disabled:
+            return [
+                f"SCAIFLOW_AUTH_DISABLED: {name} must be a loopback address, not {host}"
+                for name, host in (("SCAIFLOW_API_HOST", self.host), ("SCAILOOKUP_ADMIN", self.admin_host))
+                if host and not is_loopback(host)
+            ]
+        problems = []
+        if not (self.scaikey_url or self.jwks_url):
+            problems.append("SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL is missing: who signs the tokens?")
+        elif not (self.scaikey_url or self.issuer):
+            problems.append("SCAIKEY_ISSUER is missing: SCAIKEY_JWKS_URL alone does not say whose tokens to take")
+        if not self.audience:
+            problems.append("SCAIKEY_AUDIENCE (or SCAIFLOW_SCAIKEY_CLIENT_ID) is missing")
+        return problems
+
+    def _store_problems(self) -> list[str]:
+        problems = []
+        stores = self.stores
+        if len(stores) > 1:
+            problems.append(f"{' and '.join(stores)}: configure one secret store, not two")
+        if self.vault_addr:
+            token = bool(self.vault_token) + bool(self.vault_token_file)
+            role = bool(self.vault_role_id) + bool(self.vault_role_id_file)
+            secret = bool(self.vault_secret_id) + bool(self.vault_secret_id_file)
+            if token + role == 0 or role != secret:
+                problems.append("VAULT_ADDR needs VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or their _FILE forms")
+            elif token + role > 1 or secret > 1:
+                problems.append("VAULT_ADDR: give one way to log in, a token or a role, as value or as file")
+            problems += [
+                f"{name}: cannot read {path}"
+                for name, path in (
+                    ("VAULT_TOKEN_FILE", self.vault_token_file),
+                    ("VAULT_ROLE_ID_FILE", self.vault_role_id_file),
+                    ("VAULT_SECRET_ID_FILE", self.vault_secret_id_file),
+                    ("VAULT_CACERT", self.vault_cacert),
+                )
+                if path is not None and not os.access(path, os.R_OK)
+            ]
+        if self.scaivault_url and not self.scaivault_token:
+            problems.append("SCAIVAULT_URL needs SCAIVAULT_TOKEN")
+        if self.secrets_file is not None:
+            problems += _file_problems(self.secrets_file)
+        return problems
+
+    def _other_problems(self) -> list[str]:
+        problems = []
+        if self.cache_url and urlsplit(self.cache_url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+            problems.append("SCAILOOKUP_CACHE_URL must start with redis://, rediss:// or unix://")
+        if self.proxy and urlsplit(self.proxy.get_secret_value()).scheme not in ("http", "https", "socks5", "socks5h"):
+            problems.append("SCAILOOKUP_PROXY must start with http://, https://, socks5:// or socks5h://")
+        return problems
+
+    @property
+    def stores(self) -> list[str]:
+        """The names of the settings that choose a secret store."""
+        chosen = {
+            "VAULT_ADDR": self.vault_addr,
+            "SCAIVAULT_URL": self.scaivault_url,
+            "SCAILOOKUP_SECRETS_FILE": self.secrets_file,
+        }
+        return [name for name, value in chosen.items() if value]
+
+    @property
+    def audience(self) -> str | None:
+        """The audience a token must be for."""
+        return self.scaikey_audience or self.scaikey_client_id
+
+    @property
+    def dev_mode(self) -> bool:
+        """Whether the environment key may be used."""
+        return self.auth_disabled or self.dev
+
+    @property
+    def admin_host(self) -> str | None:
+        """The host of the admin listener, None when it is off."""
+        return None if self.admin == "off" else self.admin.rpartition(":")[0].strip("[]")
+
+    @property
+    def admin_port(self) -> int:
+        """The port of the admin listener (0: a free one)."""
+        return int(self.admin.rpartition(":")[2]) if self.admin != "off" else 0
+
+    def secrets(self) -> list[str]:
+        """Every secret value the settings hold, for scrubbing."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
+
+    def warnings(self) -> list[str]:
+        """What works and is probably not meant."""
+        found = []
+        for name, url in (
+            ("SCAIGRID_BASE_URL", self.grid_url),
+            ("SCAIKEY_BASE_URL", self.scaikey_url),
+            ("SCAIKEY_JWKS_URL", self.jwks_url),
+            ("VAULT_ADDR", self.vault_addr),
+            ("SCAIVAULT_URL", self.scaivault_url),
+        ):
+            parts = urlsplit(url or "")
+            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                found.append(f"{name} is http: credentials and keys cross the network unprotected")
+        if self.grid_key and not self.dev_mode:
+            found.append("SCAIGRID_API_KEY is ignored outside development (SCAILOOKUP_DEV=true)")
+        if self.auth_disabled:
+            found.append(f"SCAIFLOW_AUTH_DISABLED: everybody is the developer of tenant {self.dev_tenant}")
+        return found
+
+
+def _file_problems(path: Path) -> list[str]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as exc:
+        return [f"SCAILOOKUP_SECRETS_FILE: cannot read {path}: {exc.strerror}"]
+    if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
+        return [f"SCAILOOKUP_SECRETS_FILE: {path} is not a readable file"]
+    if mode & 0o077:
+        return [f"SCAILOOKUP_SECRETS_FILE: others can read {path}; run chmod 600 on it"]
+    return []
+
+
+_KNOWN = {str(f.validation_alias) for f in Settings.model_fields.values()}
+
+
+def _from_file(path: str, *, required: bool) -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return {k: v for k, v in dotenv_values(stream=stream, interpolate=False).items() if v is not None}
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"SCAIFLOW_ENV_FILE: {path} does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise SettingsError(f"cannot read {path}: {reason}") from None
+
+
+def load(environ: Mapping[str, str] | None = None, *, system_file: str | None = SYSTEM_FILE) -> Settings:
+    """The settings of ``environ`` and the two files; raises SettingsError with one line."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, str] = {}
+    if system_file:
+        values |= _from_file(system_file, required=False)
+    named = environ.get("SCAIFLOW_ENV_FILE")
+    if named:
+        values |= _from_file(named, required=True)
+    values |= environ
+    unknown = sorted(n for n in values if n.startswith("SCAILOOKUP_") and n not in _KNOWN)
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: no such setting (docs/settings.md lists them)")
+    # An empty value is the same as none: compose files and unit files write them so.
+    wanted = {k: v for k, v in values.items() if k in _KNOWN and v != ""}
+    try:
+        return Settings(**wanted)  # type: ignore[arg-type]
+    except ValidationError as exc:
+        raise SettingsError(_one_line(exc)) from None
+
+
+def _one_line(exc: ValidationError) -> str:
+    """Every problem on one line; never a value, which might be a secret."""
+    lines = []
+    for problem in exc.errors(include_url=False, include_input=False, include_context=False):
+        text = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
+        where = str(problem["loc"][0]) if problem["loc"] else ""
+        lines.append(f"{where}: {text[:1].lower() + text[1:]}" if where else text)
+    return "; ".join(lines)

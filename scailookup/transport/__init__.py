@@ -1,0 +1,7 @@
+"""The one room that speaks to upstreams: connections, attempts, places, events."""
+
+from scailookup.transport.curl import CurlClient
+from scailookup.transport.door import Door
+from scailookup.transport.gate import Gate
+
+__all__ = ["CurlClient", "Door", "Gate"]

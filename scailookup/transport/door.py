@@ -1,0 +1,127 @@
+"""The way out: every upstream call takes a place, gets at most two attempts and leaves one event each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from scailookup.errors import CallFailed
+from scailookup.model import Call, Errand, Fetch, Judged, Reply
+from scailookup.transport.gate import Gate
+
+__all__ = ["ATTEMPTS", "PLACES", "Door"]
+
+ATTEMPTS = 2
+PLACES = 64
+_PAUSE = 0.05
+_T = TypeVar("_T")
+_log = structlog.get_logger("scailookup.upstream")
+
+class Door:
+    """Clients, places and events of all upstreams of one process.
+
+    ``connect`` makes the client of one upstream; ``observe`` is told of every
+    finished call.
+    """
+
+    def __init__(
+        self, connect: Callable[[str], Fetch], observe: Callable[[Call], None], *, places: int = PLACES
+    ) -> None:
+        self._connect = connect
+        self._observe = observe
+        self._places = places
+        self._clients: dict[str, Fetch] = {}
+        self._gates: dict[str, Gate] = {}
+
+    async def call(self, errand: Errand, judge: Callable[[Reply], Judged[_T]]) -> _T:
+        """Make the call and have ``judge`` read the reply.
+
+        A second attempt follows only a failure that says it is repeatable, with
+        time left. Raises CallFailed, or Overloaded when no place comes in time.
+        """
+        loop = asyncio.get_running_loop()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._attempt(errand, judge, attempt)
+            except CallFailed as exc:
+                pause = _PAUSE * (1 + random.random())
+                if attempt == ATTEMPTS or not exc.repeatable or loop.time() + pause >= errand.deadline:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, errand: Errand, judge: Callable[[Reply], Judged[_T]], attempt: int) -> _T:
+        loop = asyncio.get_running_loop()
+        gate = self._gates.setdefault(errand.upstream, Gate(self._places))
+        await gate.enter(errand.deadline)
+        started = loop.time()
+        reply: Reply | None = None
+        judged: Judged[_T] | None = None
+        status: int | None = None
+        code: str | None = "cancelled"
+        try:
+            reply = await self._client(errand.upstream)(errand.request(), deadline=errand.deadline)
+            status = reply.status
+            judged = judge(reply)
+            code = None
+            return judged.value
+        except CallFailed as exc:
+            status, code = exc.status, exc.code
+            raise
+        finally:
+            seconds = loop.time() - started
+            gate.leave(seconds)
+            self._report(
+                Call(
+                    upstream=errand.upstream,
+                    lookup=errand.lookup,
+                    tenant=errand.tenant,
+                    credential=errand.grant.step,
+                    url=errand.template,
+                    status=status,
+                    code=code,
+                    attempt=attempt,
+                    bytes=len(reply.body) if reply else 0,
+                    rows=judged.rows if judged else None,
+                    dropped=judged.dropped if judged else None,
+                    duration=seconds,
+                    request_id=errand.trace.request_id,
+                )
+            )
+
+    def _client(self, upstream: str) -> Fetch:
+        if upstream not in self._clients:
+            self._clients[upstream] = self._connect(upstream)
+        return self._clients[upstream]
+
+    def _report(self, call: Call) -> None:
+        say = _log.info if call.code is None else _log.warning
+        say(
+            "upstream_call",
+            upstream=call.upstream,
+            lookup=call.lookup,
+            tenant=call.tenant,
+            credential=call.credential,
+            url=call.url,
+            status=call.status,
+            code=call.code,
+            attempt=call.attempt,
+            bytes=call.bytes,
+            rows=call.rows,
+            dropped=call.dropped,
+            duration_ms=round(call.duration * 1000, 1),
+            request_id=call.request_id,
+        )
+        self._observe(call)
+
+    async def close(self) -> None:
+        """Close every client."""
+        for client in self._clients.values():
+            close = getattr(client, "close", None)
+            if close is not None:
+                await close()
+        self._clients.clear()

@@ -1,0 +1,69 @@
+"""A bounded number of places before one upstream, with a clock on the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from scailookup.errors import Overloaded
+
+__all__ = ["Gate"]
+
+# How much the newest duration weighs in the running mean.
+_WEIGHT = 0.2
+
+
+class Gate:
+    """``places`` calls at a time; the rest waits, but never past its deadline.
+
+    A caller whose wait would foreseeably pass its deadline is sent away at once
+    instead of being kept waiting for nothing.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._places = places
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._mean = 0.0
+
+    async def enter(self, deadline: float) -> None:
+        """Take a place before ``deadline`` (loop time); raises Overloaded."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        loop = asyncio.get_running_loop()
+        left = deadline - loop.time()
+        if self._mean * (len(self._queue) + 1) / self._places >= left:
+            raise self._full()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue.append(turn)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await turn
+        except BaseException as exc:
+            self._give_back(turn)
+            if isinstance(exc, TimeoutError):
+                raise self._full() from None
+            raise
+
+    def leave(self, seconds: float) -> None:
+        """Give the place to the next in line; ``seconds`` is how long it was held."""
+        self._mean += _WEIGHT * (seconds - self._mean)
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _give_back(self, turn: asyncio.Future[None]) -> None:
+        if turn.done() and not turn.cancelled():
+            self.leave(self._mean)  # the turn came in the same moment as the end
+        elif turn in self._queue:
+            self._queue.remove(turn)
+
+    def _full(self) -> Overloaded:
+        return Overloaded(
+            "too many calls to this upstream are under way, and the wait would pass the deadline",
+            retry_after=max(1, round(self._mean)),
+        )

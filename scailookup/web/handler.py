@@ -1,0 +1,263 @@
+"""The handler everything inherits: it denies by default, and every answer leaves in one shape."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, ClassVar
+
+import msgspec
+import structlog
+from tornado.httputil import HTTPHeaders
+from tornado.web import RequestHandler
+
+from scailookup.errors import Internal, InvalidParameter, MethodNotAllowed, NotFound, ScailookupError
+from scailookup.identity import Permissions, Tokens, bearer
+from scailookup.metrics import Metrics
+from scailookup.model import VIEW, Caller, Trace
+
+__all__ = ["ANY_CALLER", "OPEN", "Guard", "Handler", "Missing", "Need", "Permission", "Role", "Web", "trace_of"]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,200})?")
+_LONGEST_TRACESTATE = 512
+_PREFLIGHT_SECONDS = 600
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_EXPOSED = "Age, Cache-Status, ETag, Retry-After, Server-Timing, X-Lookup-Credential, X-Request-ID"
+_log = structlog.get_logger("scailookup.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a method needs. The plain one is met by everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated(Need):
+    """Any caller with a good token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission(Need):
+    """A caller who holds ``name``."""
+
+    name: str = VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Role(Need):
+    """A caller with one of ``names``."""
+
+    names: frozenset[str]
+
+
+OPEN = Need()
+ANY_CALLER = Authenticated()
+
+
+class Guard:
+    """Who asks and whether they may: the one place every handler goes through.
+
+    ``tokens`` is None when authentication is switched off; everybody is then
+    ``principal``.
+    """
+
+    def __init__(self, tokens: Tokens | None, permissions: Permissions, principal: Caller) -> None:
+        self._tokens = tokens
+        self._permissions = permissions
+        self._principal = principal
+
+    async def admit(self, headers: HTTPHeaders, need: Need, trace: Trace) -> Caller | None:
+        """The caller, when the need is met; None on an open route.
+
+        Raises Unauthenticated, Forbidden or IdentityUnavailable.
+        """
+        if need == OPEN:
+            return None
+        caller = self._principal
+        if self._tokens is not None:
+            caller = await self._tokens.caller(bearer(headers.get_list("Authorization")))
+        if isinstance(need, Permission):
+            await self._permissions.require(caller, need.name, trace)
+        elif isinstance(need, Role):
+            await self._permissions.require_role(caller, need.names, trace)
+        return caller
+
+
+@dataclass(slots=True)
+class Web:
+    """What every handler has at hand. ``busy`` is how many requests are under way."""
+
+    guard: Guard
+    metrics: Metrics
+    cors_origins: frozenset[str] = frozenset()
+    busy: int = 0
+
+
+def trace_of(headers: HTTPHeaders) -> Trace:
+    """The request's ids: the caller's where they are well formed, else a new one of ours."""
+    given = headers.get_list("X-Request-ID")
+    good = len(given) == 1 and _REQUEST_ID.fullmatch(given[0])
+    request_id = given[0] if good else secrets.token_hex(16)
+    parents, states = headers.get_list("traceparent"), headers.get_list("tracestate")
+    if len(parents) != 1 or not _TRACEPARENT.fullmatch(parents[0]):
+        return Trace(request_id)
+    state = ",".join(states)
+    plain = state.isascii() and state.isprintable() and len(state) <= _LONGEST_TRACESTATE
+    return Trace(request_id, parents[0], state if state and plain else None)
+
+
+class Handler(RequestHandler):
+    """A route. ``needs`` says per method who may; a method without an entry needs ``scaicore:view``.
+
+    A subclass implements ``get``, ``post`` and so on, raises ScailookupErrors, and
+    ends with ``send``. HEAD is GET without the body. ``self.caller`` is who asks
+    (None on an open route), ``self.trace`` the request's ids.
+    """
+
+    needs: ClassVar[Mapping[str, Need]] = {}
+    max_body: ClassVar[int] = 0
+    web: Web
+    route_name: str
+    caller: Caller | None = None
+
+    def initialize(self, web: Web, route_name: str, **options: Any) -> None:
+        """Take what the router hands over; ``options`` become attributes."""
+        self.web = web
+        self.route_name = route_name
+        self.started = perf_counter()
+        for name, value in options.items():
+            setattr(self, name, value)
+        self.web.busy += 1
+
+    def set_default_headers(self) -> None:
+        """Only what every answer has, errors too."""
+        self.clear_header("Content-Type")
+        self.set_header("Server", "scailookup")
+        if not hasattr(self, "trace"):  # an error clears the headers and comes here again
+            self.trace = trace_of(self.request.headers)
+        self.set_header("X-Request-ID", self.trace.request_id)
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    async def prepare(self) -> None:
+        """Ids, CORS, method, body size, caller, permission: in this order, before any handler runs."""
+        structlog.contextvars.clear_contextvars()  # a keep-alive connection keeps its context
+        structlog.contextvars.bind_contextvars(request_id=self.trace.request_id)
+        allowed = self._cors()
+        method = self.request.method or ""
+        if method == "OPTIONS" and allowed:
+            self._preflight()
+            return
+        if method not in self._methods():
+            raise MethodNotAllowed(self._methods())
+        if getattr(self.request, "oversized", False) or len(self.request.body) > max(self.max_body, 1024):
+            raise InvalidParameter("body", "the body is too large", "Send a smaller body.")
+        need = self.needs.get("GET" if method == "HEAD" else method, Permission())
+        self.caller = await self.web.guard.admit(self.request.headers, need, self.trace)
+
+    def _methods(self) -> tuple[str, ...]:
+        """The methods that this handler implements, HEAD wherever GET is."""
+        own = [m for m in _METHODS if getattr(type(self), m.lower()) is not getattr(RequestHandler, m.lower())]
+        return ("GET", "HEAD", *own[1:]) if own[:1] == ["GET"] else tuple(own)
+
+    def _cors(self) -> bool:
+        """Name the caller's origin when it is an allowed one."""
+        if not self.web.cors_origins:
+            return False
+        self.add_header("Vary", "Origin")
+        origin = self.request.headers.get_list("Origin")
+        if len(origin) != 1 or origin[0] not in self.web.cors_origins:
+            return False
+        self.set_header("Access-Control-Allow-Origin", origin[0])
+        self.set_header("Access-Control-Expose-Headers", _EXPOSED)
+        return True
+
+    def _preflight(self) -> None:
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
+        self.set_header(
+            "Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-Request-ID"
+        )
+        self.set_header("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS))
+        self.set_status(204)
+        self.finish()
+
+    async def head(self, *args: str, **kwargs: str) -> None:
+        """GET; Tornado leaves the body out."""
+        await self.get(*args, **kwargs)  # type: ignore[misc]
+
+    def send(self, body: bytes, content_type: str = "application/json") -> None:
+        """Answer ``body`` as it is."""
+        self.set_header("Content-Type", content_type)
+        self.finish(body)
+
+    def send_json(self, value: Any) -> None:
+        """Answer ``value`` as JSON, not to be stored by anybody."""
+        self.set_header("Cache-Control", "no-store")
+        self.send(msgspec.json.encode(value))
+
+    def compute_etag(self) -> str | None:
+        """None: the answers that have an ETag set their own."""
+        return None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Every failure in the contract's shape; a foreign one shows nothing of itself."""
+        exc = (kwargs.get("exc_info") or (None, None))[1]
+        error = exc if isinstance(exc, ScailookupError) else self._foreign(status_code)
+        self.set_status(error.status)
+        for name, value in error.headers.items():
+            self.set_header(name, value)
+        if error.credential is not None:
+            self.set_header("X-Lookup-Credential", error.credential)
+        self.set_header("Cache-Control", "no-store")
+        self._cors()
+        self.error = error.error
+        detail = error.detail() | {"request_id": self.trace.request_id}
+        self.send(msgspec.json.encode({"detail": detail}))
+
+    def _foreign(self, status: int) -> ScailookupError:
+        """The contract's error for a status that Tornado itself raised."""
+        if status == 405:
+            return MethodNotAllowed(self._methods())
+        if 400 <= status < 500:
+            return InvalidParameter("request", "the request cannot be read", "Send a well-formed request.")
+        return Internal()
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        """Expected failures leave no traceback; a fault of ours does, in the log alone."""
+        if not isinstance(value, ScailookupError):
+            _log.error(
+                "internal_error",
+                route=self.route_name,
+                request_id=self.trace.request_id,
+                exc_info=(typ, value, tb),
+            )
+
+    def on_finish(self) -> None:
+        """Count the request, and tell of it at debug."""
+        self.web.busy -= 1
+        self.web.metrics.requests.labels(self.route_name, str(self.get_status())).inc()
+        _log.debug(
+            "request",
+            method=self.request.method,
+            route=self.route_name,
+            status=self.get_status(),
+            error=getattr(self, "error", None),
+            tenant=self.caller.tenant if self.caller else None,
+            duration_ms=round((perf_counter() - self.started) * 1000, 1),
+            request_id=self.trace.request_id,
+        )
+
+
+class Missing(Handler):
+    """404 for whatever is no route, before anybody is asked who they are."""
+
+    needs: ClassVar[Mapping[str, Need]] = {}
+
+    async def prepare(self) -> None:
+        """Nothing is looked at."""
+        self._cors()
+        raise NotFound()
+

@@ -1,0 +1,48 @@
+"""Alive, ready, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
+
+from scailookup.metrics import CONTENT_TYPE
+from scailookup.plugins import Plugins
+from scailookup.version import __version__
+from scailookup.web.handler import OPEN, Handler, Need
+
+__all__ = ["HealthHandler", "MetricsHandler", "ReadyHandler"]
+
+
+class HealthHandler(Handler):
+    """The process runs."""
+
+    needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+
+    async def get(self) -> None:
+        """200, always."""
+        self.send_json({"status": "ok", "version": __version__})
+
+
+class ReadyHandler(Handler):
+    """The process can serve: it has ScaiKey's keys, or can get them."""
+
+    needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+    ready: Callable[[], Awaitable[None]]
+    plugins: Plugins
+
+    async def get(self) -> None:
+        """200, or 503 ``identity_unavailable``; names the plugins that failed."""
+        await self.ready()
+        failed: list[dict[str, Any]] = [{"name": p.name, "version": p.version} for p in self.plugins.failed]
+        self.send_json({"status": "ready", **({"plugins_failed": failed} if failed else {})})
+
+
+class MetricsHandler(Handler):
+    """What Prometheus reads."""
+
+    needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+
+    async def get(self) -> None:
+        """200 in the text format."""
+        self.set_header("Cache-Control", "no-store")
+        self.send(self.web.metrics.expose(), CONTENT_TYPE)

@@ -1,0 +1,56 @@
+"""Which routes there are, on the public listener and on the admin's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from scailookup.lookup import Lookups
+from scailookup.plugins import Plugins
+from scailookup.web.handler import Permission, Web
+from scailookup.web.health import HealthHandler, MetricsHandler, ReadyHandler
+from scailookup.web.lookups import CatalogueHandler, FailedPluginHandler, LookupHandler
+from scailookup.web.router import PREFIXES, Routes, Target
+
+__all__ = ["admin_site", "public_site"]
+
+Ready = Callable[[], Awaitable[None]]
+
+
+def admin_site(web: Web, plugins: Plugins, ready: Ready) -> Routes:
+    """Health and metrics, for the operator alone."""
+    routes = Routes(web)
+    _health(routes, plugins, ready)
+    routes.add("/metrics", Target(MetricsHandler, "metrics"))
+    return routes
+
+
+def public_site(web: Web, plugins: Plugins, lookups: Lookups, ready: Ready) -> Routes:
+    """Every lookup, the catalogue, what plugins handle, and health."""
+    routes = Routes(web)
+    _health(routes, plugins, ready)
+    for prefix in PREFIXES:
+        routes.add(f"{prefix}/lookups", Target(CatalogueHandler, "lookups", {"plugins": plugins}))
+        for _, upstream in plugins.upstreams:
+            for lookup in upstream.lookups:
+                name = f"{upstream.name}/{lookup.name}"
+                options: Mapping[str, Any] = {
+                    "upstream": upstream,
+                    "lookup": lookup,
+                    "lookups": lookups,
+                    "needs": {"GET": Permission(lookup.permission)},
+                }
+                routes.add(f"{prefix}/{name}", Target(LookupHandler, name, options))
+        for plugin in plugins.all:
+            for route in plugin.routes:
+                routes.add(prefix + route.path, Target(route.handler, route.path.strip("/"), route.options))
+        for plugin in plugins.failed:
+            if not routes.find(f"{prefix}/{plugin.name}"):
+                target = Target(FailedPluginHandler, plugin.name, {"plugin": plugin})
+                routes.add(f"{prefix}/{plugin.name}", target, below=True)
+    return routes
+
+
+def _health(routes: Routes, plugins: Plugins, ready: Ready) -> None:
+    routes.add("/healthz", Target(HealthHandler, "healthz"))
+    routes.add("/readyz", Target(ReadyHandler, "readyz", {"ready": ready, "plugins": plugins}))
