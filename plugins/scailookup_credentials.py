@@ -70,7 +70,9 @@ class CredentialsHandler(Handler):
         for name in body:
             if name not in ("api_key", "base_url"):
                 shown = name if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) else "body"
-                raise _refused(shown, "is not a member of the body" if shown == name else "has an unknown member")
+                raise _refused(
+                    shown, "is not a member of the body" if shown == name else "has an unknown member"
+                )
         key, url = body.get("api_key"), body.get("base_url")
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             raise _refused("api_key", "must be sgk_ and 8 to 256 printable characters")

@@ -8,6 +8,7 @@ from scailookup.settings import Settings
 from scailookup.shapes import only, text
 
 _ALIASES = {"bunker_id": "id", "image_ref": "image", "lifecycle": "lifecycle_mode"}
+_FIRST = ("bunker_id", "image_ref", "lifecycle", "status")
 _ACTIVE = frozenset({"running", "ready"})
 _TERMINAL = frozenset({"terminated", "terminating", "failed", "error", "deleted"})
 # Environments hold secrets. A plain text under `env` is a name such as "production".
@@ -25,17 +26,19 @@ def without_env(value: Any) -> Any:
 
 def _is_env(name: str, value: Any) -> bool:
     plain = name.lower().replace("_", "").replace("-", "")
-    return plain in ("envvars", "environmentvariables") or (plain in _ENVIRONMENTS and isinstance(value, dict | list))
+    return plain in ("envvars", "environmentvariables") or (
+        plain in _ENVIRONMENTS and isinstance(value, dict | list)
+    )
 
 
 def bunker(raw: Mapping[str, Any]) -> dict[str, Any]:
     """One bunker: bunker_id, image_ref, lifecycle, status and the upstream's other fields."""
-    row = without_env(only(raw))
+    row: dict[str, Any] = without_env(only(raw))
     for name, alias in _ALIASES.items():
         if row.get(name) in (None, "") and alias in row:
             row[name] = row.pop(alias)
-    head = {name: row.pop(name) for name in ("bunker_id", "image_ref", "lifecycle", "status") if name in row}
-    for name in ("image_ref", "lifecycle", "status"):
+    head: dict[str, Any] = {name: row.pop(name) for name in _FIRST if name in row}
+    for name in _FIRST[1:]:
         if text(head, name) is None:
             head.pop(name, None)
     return head | row
@@ -44,7 +47,9 @@ def bunker(raw: Mapping[str, Any]) -> dict[str, Any]:
 def active(row: Mapping[str, Any]) -> bool:
     """Whether a bunker is offered: it runs, or it is persistent and has not come to its end."""
     status = str(row.get("status", "")).lower()
-    return status in _ACTIVE or (str(row.get("lifecycle", "")).lower() == "persistent" and status not in _TERMINAL)
+    return status in _ACTIVE or (
+        str(row.get("lifecycle", "")).lower() == "persistent" and status not in _TERMINAL
+    )
 
 
 @hookimpl

@@ -5,8 +5,9 @@ kinds of ``auth`` and ``hookimpl``. See ``docs/design.md`` for the rooms behind 
 """
 
 from scailookup import auth
+from scailookup.declare import Filter, Lookup, Route, Upstream
 from scailookup.hookspecs import hookimpl
-from scailookup.model import Call, Caller, Filter, Lookup, Route, Upstream
+from scailookup.model import Call, Caller
 from scailookup.version import __version__
 
 __all__ = ["Call", "Caller", "Filter", "Lookup", "Route", "Upstream", "__version__", "auth", "hookimpl"]

@@ -73,7 +73,10 @@ class Service:
         if settings.auth_disabled:
             return Guard(None, permissions, principal)
         tokens = Tokens(
-            self._keys, audience=settings.audience or "", base_url=settings.scaikey_url, issuer=settings.issuer
+            self._keys,
+            audience=settings.audience or "",
+            base_url=settings.scaikey_url,
+            issuer=settings.issuer,
         )
         return Guard(tokens, permissions, principal)
 

@@ -27,8 +27,10 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SECRET_PATH = re.compile(r"[A-Za-z0-9_{}-][A-Za-z0-9_{}./-]*")
 # What a request may carry only once and only by our own hand.
 _RESERVED = frozenset(
-    "accept accept-encoding connection content-length expect host te traceparent tracestate "
-    "transfer-encoding upgrade user-agent x-request-id".split()
+    [
+        *("accept", "accept-encoding", "connection", "content-length", "expect", "host", "te"),
+        *("traceparent", "tracestate", "transfer-encoding", "upgrade", "user-agent", "x-request-id"),
+    ]
 )
 
 

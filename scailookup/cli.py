@@ -21,6 +21,13 @@ BAD_SETTINGS = 2
 PORT_TAKEN = 1
 
 
+def _named(_context: click.Context, _parameter: click.Parameter, host: str | None) -> str | None:
+    """An empty host would mean every address there is; nobody means that by nothing."""
+    if host is not None and not host.strip():
+        raise click.BadParameter("must be a host name or an address")
+    return host
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scailookup")
 def main() -> None:
@@ -31,21 +38,20 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--host", help="Address to listen on (SCAIFLOW_API_HOST).")
+@click.option("--host", callback=_named, help="Address to listen on (SCAIFLOW_API_HOST).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one (SCAIFLOW_API_PORT).")
 @click.option("--workers", type=click.IntRange(1, 512), help="Processes (SCAILOOKUP_WORKERS).")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until SIGTERM. Status 2: the settings cannot work; 1: a port is taken."""
     given = {"SCAIFLOW_API_HOST": host, "SCAIFLOW_API_PORT": port, "SCAILOOKUP_WORKERS": workers}
-    environ = {**os.environ, **{name: str(value) for name, value in given.items() if value is not None}}
-    settings = _settings(environ)
+    settings = _settings({name: str(value) for name, value in given.items() if value is not None})
     _logging(settings)
     _run(lambda: _serve(settings))
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line with addresses and tokens.")
-@click.option("--host", help="Address of the service (127.0.0.1).")
+@click.option("--host", callback=_named, help="Address of the service (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the service (8001, else a free one).")
 def demo(as_json: bool, host: str | None, port: int | None) -> None:
     """Serve against a local platform of our own, with tokens to try it."""
@@ -75,16 +81,16 @@ def check(as_json: bool) -> None:
     """
     from scailookup.report import check as run_check
 
-    settings = _settings(dict(os.environ))
+    settings = _settings({})
     _logging(settings, quiet=True)
     _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout))
 
 
-def _settings(environ: dict[str, str]) -> Settings:
+def _settings(overrides: dict[str, str]) -> Settings:
     from scailookup.settings import load
 
     try:
-        return load(environ)
+        return load(overrides=overrides)
     except SettingsError as exc:
         _refuse(exc)
         raise AssertionError("not reached") from exc
@@ -115,12 +121,13 @@ def _logging(settings: Settings, *, quiet: bool = False) -> None:
 
 async def _serve(settings: Settings) -> int:
     from scailookup.app import Service
-    from scailookup.lifetime import until_told
+    from scailookup.lifetime import ending
 
-    service = Service(settings)
-    await service.start()
-    await until_told()
-    await service.stop()
+    async with ending() as told:
+        service = Service(settings)
+        await service.start()
+        await told.wait()
+        await service.stop()
     return 0
 
 

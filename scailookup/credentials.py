@@ -14,14 +14,24 @@ from urllib.parse import urlsplit
 import structlog
 
 from scailookup.auth import Anonymous, Basic, Bearer, ForwardCaller, Header, Platform, SecretRef
-from scailookup.errors import MissingCredentials
-from scailookup.model import Caller, Grant, Secrets, Upstream, check_base_url
+from scailookup.declare import Upstream, check_base_url
+from scailookup.errors import MissingCredentials, SecretsUnavailable
+from scailookup.model import Caller, Grant, Secrets
 from scailookup.settings import Settings, is_loopback
 
-__all__ = ["BASE_URL_FIELDS", "KEY_FIELDS", "Credentials", "allowed_base_url", "base_url_path", "field_of", "key_path"]
+__all__ = [
+    "BASE_URL_FIELDS",
+    "KEY_FIELDS",
+    "Credentials",
+    "allowed_base_url",
+    "base_url_path",
+    "field_of",
+    "key_path",
+]
 
 KEY_FIELDS = ("value", "api_key", "key")
 BASE_URL_FIELDS = ("value", "base_url", "url")
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _log = structlog.get_logger("scailookup.credentials")
 
@@ -72,7 +82,8 @@ def allowed_base_url(url: str, hosts: tuple[str, ...]) -> str | None:
     if parts.scheme != "https" and not is_loopback(host):
         return "it must start with https://"
     for pattern in (h.lower().strip("[]") for h in hosts):
-        if host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:]) and host != pattern[2:]):
+        below = pattern.startswith("*.") and host.endswith(pattern[1:]) and not _ADDRESS.fullmatch(host)
+        if host == pattern or below:
             return None
     return "its host is not among those the operator allows (SCAILOOKUP_TENANT_HOSTS)"
 
@@ -111,7 +122,9 @@ class Credentials:
 
     def _forward(self, upstream: Upstream, caller: Caller) -> Grant:
         if caller.token is None:
-            raise MissingCredentials("this upstream takes the caller's own token, and there is none", _SIGN_IN)
+            raise MissingCredentials(
+                "this upstream takes the caller's own token, and there is none", _SIGN_IN
+            )
         return Grant("caller", upstream.base_url, _bearer(caller.token), caller.token)
 
     async def _tenant(self, upstream: Upstream, caller: Caller, fresh: bool) -> Grant | None:
@@ -119,16 +132,28 @@ class Credentials:
         if key is None:
             return None
         if not _sendable(key):
-            _log.warning("stored_key_unusable", tenant=caller.tenant, reason="not one line of printable ASCII")
+            _log.warning(
+                "stored_key_unusable", tenant=caller.tenant, reason="not one line of printable ASCII"
+            )
             return None
-        stored = await self._secrets.get(base_url_path(caller.tenant), fresh=fresh)
+        url = await self._tenant_url(caller.tenant, fresh) or upstream.base_url
+        return Grant("tenant", url.rstrip("/"), _bearer(key), key)
+
+    async def _tenant_url(self, tenant: str, fresh: bool) -> str | None:
+        """The tenant's own address, when it has one that it may use."""
+        hosts = self._settings.tenant_hosts
+        try:
+            stored = await self._secrets.get(base_url_path(tenant), fresh=fresh)
+        except SecretsUnavailable:
+            if hosts:
+                raise  # the key must not go to another address than the tenant's own
+            return None  # no address would be allowed anyway
         url = field_of(stored, BASE_URL_FIELDS)
-        if url is not None:
-            refusal = allowed_base_url(url, self._settings.tenant_hosts)
-            if refusal is not None:
-                _log.warning("tenant_base_url_ignored", tenant=caller.tenant, reason=refusal)
-                url = None
-        return Grant("tenant", (url or upstream.base_url).rstrip("/"), _bearer(key), key)
+        refusal = None if url is None else allowed_base_url(url, hosts)
+        if refusal is not None:
+            _log.warning("tenant_base_url_ignored", tenant=tenant, reason=refusal)
+            return None
+        return url
 
     def _env(self, upstream: Upstream) -> Grant | None:
         if not self._settings.dev_mode or self._settings.grid_key is None:

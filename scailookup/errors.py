@@ -201,9 +201,7 @@ class Unavailable(ScailookupError):
         if retry_after is None:
             super().__init__(message, fix)
         else:
-            super().__init__(
-                message, fix, headers={"Retry-After": str(retry_after)}, retry_after=retry_after
-            )
+            super().__init__(message, fix, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
 
 
 class SecretsUnavailable(Unavailable):

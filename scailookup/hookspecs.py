@@ -5,14 +5,15 @@ A hook implementation names only the arguments that it uses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 if TYPE_CHECKING:
-    from scailookup.model import Call, Route, Secrets, Upstream
+    from scailookup.declare import Route, Upstream
+    from scailookup.model import Call, Secrets
     from scailookup.settings import Settings
 
 __all__ = ["PROJECT", "Services", "hookimpl", "hookspec"]
@@ -33,7 +34,7 @@ class Services:
 
 
 def _spec(function: _F) -> _F:
-    return cast(_F, hookspec(function))
+    return hookspec(function)
 
 
 @_spec

@@ -16,9 +16,10 @@ import pluggy
 import structlog
 
 from scailookup import hookspecs
+from scailookup.declare import Route, Upstream
 from scailookup.errors import PluginError, SettingsError
 from scailookup.hookspecs import PROJECT, Services
-from scailookup.model import Call, Route, Upstream
+from scailookup.model import Call
 from scailookup.settings import Settings
 
 __all__ = ["GROUP", "Plugin", "Plugins", "discover"]
@@ -110,7 +111,8 @@ def discover(settings: Settings, found: Iterable[EntryPoint] | None = None) -> P
     if failed and settings.strict_plugins:
         first = failed[0]
         raise SettingsError(
-            f"plugin {first.name} of {first.distribution} {first.version} ({first.entry_point}) failed: {first.reason}"
+            f"plugin {first.name} of {first.distribution} {first.version} ({first.entry_point}) "
+            f"failed: {first.reason}"
         )
     return Plugins(plugins, manager)
 

@@ -6,7 +6,7 @@ Pure functions. The error shapes are those of `docs/errors.md`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,11 +16,12 @@ import msgspec
 from scailookup.errors import CallFailed
 from scailookup.model import Reply
 
-__all__ = ["clean_code", "decode", "judge"]
+__all__ = ["decode", "judge", "launder"]
 
 _REPEATABLE = (502, 503, 504)
 _CODE = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_CODE = 64
+_LONGEST_TEXT = 300
 
 
 def decode(reply: Reply) -> Any:
@@ -58,10 +59,8 @@ def _failure(reply: Reply) -> CallFailed:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         code, text, wait = "", "", None
     header = _retry_after(reply.headers.get("retry-after"))
-    if reply.status in (429, 503):
-        wait = header if header is not None else wait
-    else:
-        wait = None
+    said = header if header is not None else wait
+    wait = said if reply.status in (429, 503) else None
     return CallFailed(
         code or f"http_{reply.status}",
         text or f"the upstream answered {reply.status} and gave no reason",
@@ -81,7 +80,7 @@ def _complaint(body: Any) -> tuple[str, str, int | None]:
     code = found.get("code")
     text = found.get("message")
     return (
-        clean_code(code),
+        str(code) if isinstance(code, str | int) and not isinstance(code, bool) else "",
         " ".join(text.split()) if isinstance(text, str) else "",
         _retry_after(found.get("retry_after")),
     )
@@ -102,11 +101,15 @@ def _error_parts(body: Any) -> Iterator[Mapping[str, Any]]:
     yield body
 
 
-def clean_code(code: Any) -> str:
-    """An upstream's code as text of ``A-Za-z0-9_.-``, at most 64 long; empty when it gave none."""
-    if isinstance(code, bool) or not isinstance(code, str | int):
-        return ""
-    return _CODE.sub("", str(code))[:_LONGEST_CODE]
+def launder(failure: CallFailed, scrub: Callable[[str], str]) -> CallFailed:
+    """The same failure, fit to be shown: scrubbed first, clipped then, so that no cut leaves half a secret.
+
+    The code is at most 64 of ``A-Za-z0-9_.-``, the text at most 300 printable characters.
+    """
+    failure.code = _CODE.sub("", scrub(failure.code))[:_LONGEST_CODE] or f"http_{failure.status}"
+    text = "".join(c if c.isprintable() else " " for c in scrub(failure.text))
+    failure.text = text[:_LONGEST_TEXT]
+    return failure
 
 
 def _retry_after(value: Any) -> int | None:

@@ -41,7 +41,9 @@ def list_plugins(settings: Settings, *, as_json: bool, out: TextIO) -> int:
     else:
         for plugin in found.all:
             state = "FAILED" if plugin.failed else "disabled" if plugin.disabled else "ok"
-            out.write(f"{plugin.name:<16} {state:<9} {plugin.distribution} {plugin.version}  {plugin.entry_point}\n")
+            out.write(
+                f"{plugin.name:<16} {state:<9} {plugin.distribution} {plugin.version}  {plugin.entry_point}\n"
+            )
             if plugin.reason:
                 out.write(f"{'':<16} {scrubber(plugin.reason)}\n")
             for upstream in plugin.upstreams:
@@ -102,14 +104,19 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _identity(settings: Settings, fetch: Fetch) -> Finding:
     if settings.auth_disabled:
-        return Finding("ScaiKey", None, f"authentication is off; everybody is of tenant {settings.dev_tenant}")
+        return Finding(
+            "ScaiKey", None, f"authentication is off; everybody is of tenant {settings.dev_tenant}"
+        )
     keys = KeySet(fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
     where = settings.jwks_url or settings.scaikey_url
     try:
         await keys.ready()
     except IdentityUnavailable as exc:
         return Finding(
-            "ScaiKey", False, f"{where}: {exc.message}", "Check SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL, and that it answers."
+            "ScaiKey",
+            False,
+            f"{where}: {exc.message}",
+            "Check SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL, and that it answers.",
         )
     return Finding("ScaiKey", True, f"{where} has signing keys; audience {settings.audience}")
 
@@ -117,7 +124,9 @@ async def _identity(settings: Settings, fetch: Fetch) -> Finding:
 async def _store(settings: Settings, fetch: Fetch) -> Finding:
     store = open_store(settings, fetch)
     if store is None:
-        return Finding("secret store", None, "none configured: no tenant has a key, callers use their own tokens")
+        return Finding(
+            "secret store", None, "none configured: no tenant has a key, callers use their own tokens"
+        )
     try:
         await store.probe()
     except SecretsUnavailable as exc:
@@ -143,7 +152,9 @@ async def _address(address: str, names: list[str], fetch: Fetch) -> Finding:
     except CallFailed as exc:
         if exc.code == "too_large":
             return Finding(subject, True, f"{address} answers")
-        return Finding(subject, False, f"{address}: {exc}", "Check the base URL, the network between, and that it runs.")
+        return Finding(
+            subject, False, f"{address}: {exc}", "Check the base URL, the network between, and that it runs."
+        )
     return Finding(subject, True, f"{address} answers ({reply.status})")
 
 
@@ -153,5 +164,10 @@ def _state(plugin: Plugin) -> Finding:
         return Finding(subject, None, "disabled by SCAILOOKUP_DISABLED_PLUGINS")
     where = f"{plugin.distribution} {plugin.version}"
     if plugin.reason:
-        return Finding(subject, False, f"{where}, {plugin.entry_point}: {plugin.reason}", "Mend it, or disable it by name.")
+        return Finding(
+            subject,
+            False,
+            f"{where}, {plugin.entry_point}: {plugin.reason}",
+            "Mend it, or disable it by name.",
+        )
     return Finding(subject, True, where)

@@ -128,7 +128,11 @@ def context_window(raw: Mapping[str, Any]) -> int | None:
     if found is not None:
         return found
     providers = raw.get("providers")
-    sizes = [count(p, "context_length") for p in providers if isinstance(p, dict)] if isinstance(providers, list) else []
+    sizes = (
+        [count(p, "context_length") for p in providers if isinstance(p, dict)]
+        if isinstance(providers, list)
+        else []
+    )
     return min((size for size in sizes if size is not None), default=None)
 
 
@@ -142,14 +146,15 @@ def max_output_tokens(raw: Mapping[str, Any]) -> int | None:
 
 # What servers call the kinds that ScaiGrid calls chat, embedding, image and audio.
 _KINDS = {
-    "chat": "chat llm vlm language text completion completions completion_chat completion_fim chat_completion "
-    "chat_completions text_completion text_generation image_text_to_text conversational responses generate "
-    "generation generatecontent generatemessage generatetext generateanswer bidigeneratecontent messages",
+    "chat": "chat llm vlm language text completion completions completion_chat completion_fim "
+    "chat_completion chat_completions text_completion text_generation image_text_to_text conversational "
+    "responses generate generation generatecontent generatemessage generatetext generateanswer "
+    "bidigeneratecontent messages",
     "embedding": "embedding embeddings embed text_embedding text_embeddings feature_extraction "
     "sentence_similarity embedcontent embedtext batchembedcontents",
     "image": "image images image_generation image_generations image_edit image_edits text_to_image diffusion",
-    "audio": "audio speech tts stt asr transcription transcriptions transcribe audio_transcription audio_speech "
-    "text_to_speech speech_to_text automatic_speech_recognition audio_generation music",
+    "audio": "audio speech tts stt asr transcription transcriptions transcribe audio_transcription "
+    "audio_speech text_to_speech speech_to_text automatic_speech_recognition audio_generation music",
 }
 _WORDS = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _ONE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -163,7 +168,11 @@ def modality(raw: Mapping[str, Any]) -> str | None:
     """What a model makes, in ScaiGrid's words where the meaning is plain, else in the server's."""
     for name in ("modality", "mode", "model_info.mode", "type"):
         word = text(raw, name)
-        if word is None or not _ONE_WORD.fullmatch(word) or (name == "type" and word.lower() in ("model", "base")):
+        if (
+            word is None
+            or not _ONE_WORD.fullmatch(word)
+            or (name == "type" and word.lower() in ("model", "base"))
+        ):
             continue
         return _kind(word) or word
     return _first_kind(_outputs(raw)) or _first_kind(_abilities(raw))
@@ -176,7 +185,12 @@ def _first_kind(words: Iterable[str]) -> str | None:
 
 
 def _outputs(raw: Mapping[str, Any]) -> list[str]:
-    for name in ("output_modalities", "architecture.output_modalities", "modalities.output", "outputModalities"):
+    for name in (
+        "output_modalities",
+        "architecture.output_modalities",
+        "modalities.output",
+        "outputModalities",
+    ):
         words = texts(at(raw, name))
         if words:
             return words

@@ -213,6 +213,20 @@ async def test_a_hanging_store_known_to_fail_does_not_delay_the_held_value(world
 
 
 @pytest.mark.gen_test
+async def test_a_store_that_begins_to_hang_is_answered_for():
+    """When patience ends, the held value answers and the read goes on behind."""
+    world = World(patience=0.0)
+    await world.held.get(PATH)
+    world.store.data[PATH] = NEW
+    world.clock.now += 60
+    gate = world.gate()
+    meanwhile = await world.held.get(PATH)
+    gate.set()
+    await settle()
+    assert (OLD, NEW) == (meanwhile, await world.held.get(PATH))
+
+
+@pytest.mark.gen_test
 async def test_a_failing_store_is_not_hammered(world):
     """Within a second of a failed read the failure is repeated from memory."""
     world.store.failing = True

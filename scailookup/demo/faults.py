@@ -47,14 +47,14 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a ``POST``: what becomes of the faults below ``path``."""
 
     path: Annotated[str, Meta(pattern="^/")] = "/"
-    status: Annotated[int, Meta(ge=400, le=599)] | None | UnsetType = UNSET
-    delay: Annotated[float, Meta(ge=0, le=600)] | None | UnsetType = UNSET
-    envelope: Envelope | None | UnsetType = UNSET
-    reset: bool | None | UnsetType = UNSET
-    html: bool | None | UnsetType = UNSET
-    empty: bool | None | UnsetType = UNSET
-    redirect: bool | None | UnsetType = UNSET
-    rate_limit: bool | None | UnsetType = UNSET
+    status: Annotated[int, Meta(ge=400, le=599)] | UnsetType | None = UNSET
+    delay: Annotated[float, Meta(ge=0, le=600)] | UnsetType | None = UNSET
+    envelope: Envelope | UnsetType | None = UNSET
+    reset: bool | UnsetType | None = UNSET
+    html: bool | UnsetType | None = UNSET
+    empty: bool | UnsetType | None = UNSET
+    redirect: bool | UnsetType | None = UNSET
+    rate_limit: bool | UnsetType | None = UNSET
 
     def said(self) -> dict[str, Any]:
         """What the change names, null included."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -21,6 +19,7 @@ from scailookup.demo import data
 from scailookup.demo.guide import guide
 from scailookup.demo.issuer import AUDIENCE, Issuer, demo_tokens
 from scailookup.demo.platform import Platform
+from scailookup.lifetime import ending
 
 __all__ = ["Upstream", "environment", "platform_running", "run"]
 
@@ -126,20 +125,6 @@ def _free(host: str, port: int) -> bool:
     return True
 
 
-@asynccontextmanager
-async def _until_signal() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, ended.set)
-    try:
-        yield ended
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
 async def run(
     *,
     as_json: bool,
@@ -155,7 +140,7 @@ async def run(
     from scailookup.app import Service
 
     with _secrets_file() as secrets_file:
-        async with _until_signal() as ended, platform_running() as upstream:
+        async with ending() as ended, platform_running() as upstream:
             env = environment(
                 environ, upstream_url=upstream.url, secrets_file=secrets_file, host=host, port=port
             )

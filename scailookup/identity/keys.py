@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from scailookup.errors import CallFailed, IdentityUnavailable
 from scailookup.model import USER_AGENT, Fetch, Request
-from scailookup.replies import judge
+from scailookup.replies import judge, launder
 
 __all__ = ["ALGORITHMS", "KeySet", "discovery_urls"]
 
@@ -132,11 +132,14 @@ class KeySet:
     async def _refresh(self) -> None:
         try:
             keys = await self._load()
-        except CallFailed as exc:
+        except CallFailed as failed:
+            exc = launder(failed, lambda text: text)
             self._found_url = None  # the address may be what changed
             failure = IdentityUnavailable(f"ScaiKey's signing keys cannot be had ({exc.code})")
             self._failed = (self._clock() + FAILURE_MEMORY, failure)
-            _log.warning("signing_keys_failed", code=exc.code, status=exc.status, reason=exc.text, held=len(self._keys))
+            _log.warning(
+                "signing_keys_failed", code=exc.code, status=exc.status, reason=exc.text, held=len(self._keys)
+            )
             raise failure from None
         self._failed = None
         self._fetched = self._clock()

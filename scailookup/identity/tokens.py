@@ -162,7 +162,7 @@ def caller_of(claims: dict[str, Any], token: str | None) -> Caller:
 def words(value: Any) -> frozenset[str]:
     """The words of a claim: a list of strings, or one string of words."""
     if isinstance(value, str):
-        return frozenset(value.replace(",", " ").split())
+        return frozenset(value.split())
     if isinstance(value, list):
         return frozenset(word for word in value if isinstance(word, str))
     return frozenset()

@@ -6,4 +6,14 @@ from scailookup.lookup.params import Selection, parse_query, parse_value
 from scailookup.lookup.rows import Reader
 from scailookup.lookup.service import Bound, Limits, Lookups
 
-__all__ = ["Bound", "Limits", "Lookups", "Reader", "Selection", "ask_me", "blame", "parse_query", "parse_value"]
+__all__ = [
+    "Bound",
+    "Limits",
+    "Lookups",
+    "Reader",
+    "Selection",
+    "ask_me",
+    "blame",
+    "parse_query",
+    "parse_value",
+]

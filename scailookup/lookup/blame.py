@@ -3,55 +3,44 @@
 from __future__ import annotations
 
 from scailookup.auth import Platform
+from scailookup.declare import Upstream
 from scailookup.errors import CallFailed, UpstreamApi, UpstreamAuth, UpstreamError
-from scailookup.log import scrubber
-from scailookup.model import Caller, Grant, Upstream
-from scailookup.replies import clean_code
+from scailookup.model import Grant
 
 __all__ = ["blame"]
-
-_LONGEST = 300
 
 _FIXES = {
     "timeout": "Try again shortly; if it stays, the operator must find out why {name} is slow "
     "(or raise SCAILOOKUP_DEADLINE).",
-    "unreachable": "The operator must check that {name} runs and that its base URL is right (`scailookup check`).",
+    "unreachable": "The operator must check that {name} runs and that its base URL is right "
+    "(`scailookup check`).",
     "tls": "The operator must mend {name}'s certificate, or the CA bundle that scailookup trusts.",
-    "bad_shape": "The operator must check that {name}'s base URL and path lead to its list, not to a page or another service.",
+    "bad_shape": "The operator must check that {name}'s base URL and path lead to its list, "
+    "not to a page or another service.",
     "too_large": "The operator must raise SCAILOOKUP_MAX_BODY, or the upstream must answer in smaller pages.",
     "redirected": "The operator must set {name}'s base URL to the address it redirects to.",
 }
-_LIMITED = "Wait as long as `retry_after` says; if it happens often, the operator of {name} must raise the rate limit."
+_LIMITED = (
+    "Wait as `retry_after` says; if it happens often, the operator of {name} must raise the limit."
+)
 _ABSENT = "Check the ids in the path; if they are right, the operator must check {name}'s base URL and path."
 _THEIRS = "Try again shortly; if it stays, the operator of {name} must look at it, with the request id."
 _REFUSED = "The operator must look at what {name} refuses: its code and message are above."
 
 
-def blame(failure: CallFailed, upstream: Upstream, grant: Grant, caller: Caller) -> UpstreamError:
-    """The error that ``failure`` of a call signed with ``grant`` becomes.
-
-    The upstream's text is scrubbed first and clipped then, so that no half of a
-    secret survives the cut.
-    """
+def blame(failure: CallFailed, upstream: Upstream, grant: Grant) -> UpstreamError:
+    """The error that a (laundered) ``failure`` of a call signed with ``grant`` becomes."""
     kind = UpstreamAuth if failure.status in (401, 403) else UpstreamApi
-    secrets = [s for s in (grant.secret, caller.token) if s]
-    secrets += [value for _, value in grant.headers]
-    code = clean_code(scrubber(failure.code, *secrets)) or "unknown"
     error = kind(
         upstream.name,
-        _clip(scrubber(failure.text, *secrets)),
+        failure.text,
         _refusal_fix(upstream, grant, failure) if kind is UpstreamAuth else _fix(upstream, failure),
-        code=code,
+        code=failure.code,
         upstream_status=failure.status,
         retry_after=failure.retry_after,
     )
     error.credential = grant.step
     return error
-
-
-def _clip(text: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= _LONGEST else text[:_LONGEST]
 
 
 def _refusal_fix(upstream: Upstream, grant: Grant, failure: CallFailed) -> str:
@@ -69,7 +58,9 @@ def _refusal_fix(upstream: Upstream, grant: Grant, failure: CallFailed) -> str:
     if grant.step == "env":
         return f"The operator must set SCAIGRID_API_KEY anew to a key that ScaiGrid accepts{with_permission}."
     if grant.step == "none":
-        return f"The operator must give the upstream {upstream.name} a credential: it no longer answers without."
+        return (
+            f"The operator must give the upstream {upstream.name} a credential: it no longer answers without."
+        )
     return f"The operator must store the credential of {upstream.name} anew in the secret store."
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from scailookup.declare import Lookup
 from scailookup.errors import InvalidParameter
-from scailookup.model import Lookup, Row
+from scailookup.model import Row
 
 __all__ = ["MAX_LIMIT", "Selection", "parse_query", "parse_value"]
 
@@ -43,7 +44,9 @@ def parse_value(name: str, raw: str) -> str:
         reason = "is a dot segment"
     else:
         return value
-    raise InvalidParameter(name, f"{name} {reason}", f"Send the {name} as the list above it gave it, percent-encoded.")
+    raise InvalidParameter(
+        name, f"{name} {reason}", f"Send the {name} as the list above it gave it, percent-encoded."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scailookup.model import Lookup, Row
+from scailookup.declare import Lookup
+from scailookup.model import Row
 
 __all__ = ["Reader"]
 

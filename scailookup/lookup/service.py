@@ -14,10 +14,11 @@ from scailookup import envelopes
 from scailookup.auth import Basic, Bearer, Header, Platform
 from scailookup.cache import Cache
 from scailookup.credentials import Credentials
+from scailookup.declare import Lookup, Upstream
 from scailookup.errors import CallFailed, ScailookupError, SecretsUnavailable, UpstreamError
 from scailookup.lookup.blame import blame
 from scailookup.lookup.rows import Reader
-from scailookup.model import Answer, Caller, Errand, Grant, Judged, Lookup, Reply, Trace, Upstream
+from scailookup.model import Answer, Caller, Errand, Grant, Judged, Reply, Trace
 from scailookup.replies import judge
 
 __all__ = ["Bound", "Limits", "Lookups", "WayOut"]
@@ -94,7 +95,9 @@ class Lookups:
         except TimeoutError:
             raise SecretsUnavailable("the secret store did not answer in time") from None
 
-    async def _load(self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float) -> Answer:
+    async def _load(
+        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
+    ) -> Answer:
         """Follow the pages; a stored key that gets 401 is read afresh and tried once more."""
         try:
             return await self._pages(bound, caller, grant, trace, deadline)
@@ -111,10 +114,14 @@ class Lookups:
             return await self._choose(bound, caller, deadline, fresh=True)
         except ScailookupError as exc:
             # The refusal is what the caller must hear of, not that we tried to mend it.
-            _log.warning("fresh_key_failed", upstream=bound.upstream.name, tenant=caller.tenant, error=exc.error)
+            _log.warning(
+                "fresh_key_failed", upstream=bound.upstream.name, tenant=caller.tenant, error=exc.error
+            )
             return None
 
-    async def _pages(self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float) -> Answer:
+    async def _pages(
+        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         reader = Reader(bound.lookup, caller.tenant, self._limits.rows)
@@ -127,10 +134,10 @@ class Lookups:
             try:
                 page = await self._way_out.call(errand, lambda reply: _judged(reply, reader))
             except CallFailed as failure:
-                raise blame(failure, bound.upstream, grant, caller) from None
+                raise blame(failure, bound.upstream, grant) from None
             url, truncated = self._after(page, url, asked, reader)
         if reader.unreadable:  # every page of a list cut short
-            raise blame(CallFailed("bad_shape", UNREADABLE), bound.upstream, grant, caller)
+            raise blame(CallFailed("bad_shape", UNREADABLE), bound.upstream, grant)
         return Answer(
             rows=reader.rows,
             truncated=truncated,
@@ -184,4 +191,6 @@ def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
 
 def _stored(upstream: Upstream, grant: Grant) -> bool:
     """Whether the credential came out of the secret store and may have been changed there."""
-    return grant.step in ("tenant", "shared") and isinstance(upstream.auth, Platform | Bearer | Header | Basic)
+    return grant.step in ("tenant", "shared") and isinstance(
+        upstream.auth, Platform | Bearer | Header | Basic
+    )

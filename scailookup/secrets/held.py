@@ -27,9 +27,6 @@ Secret = Mapping[str, str]
 
 # Seconds between two tries of a path that fails.
 _PAUSE = 1.0
-# Seconds a caller waits for a slow store before a value still held answers instead:
-# a hanging store must not eat the whole deadline of a lookup.
-_PATIENCE = 2.0
 _FOREVER_AGO = float("-inf")
 
 
@@ -58,8 +55,9 @@ class HeldSecrets:
 
     ``fresh``, ``hold`` and ``missing`` in seconds: how long a value is answered from
     memory, how long it stands in for a failing store, and how long "there is none" is
-    remembered. ``fresh=0`` reads every time. At most ``size`` paths are held; the
-    least recently used leaves.
+    remembered. ``fresh=0`` reads every time. A store that hangs longer than ``patience``
+    seconds is answered for by the value still held: it must not eat the deadline of a
+    lookup. At most ``size`` paths are held; the least recently used leaves.
     """
 
     def __init__(
@@ -69,6 +67,7 @@ class HeldSecrets:
         fresh: float,
         hold: float,
         missing: float = 5.0,
+        patience: float = 2.0,
         size: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,6 +75,7 @@ class HeldSecrets:
         self._fresh = fresh
         self._hold = hold
         self._missing = missing if fresh else 0.0
+        self._patience = patience
         self._size = size
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -101,7 +101,7 @@ class HeldSecrets:
             task = self._read(path, entry, forced=fresh)
             spare = not fresh and self._spare(entry)
             # Known to fail, and something to answer with: the retry runs behind.
-            patience = (0.0 if entry.failure else _PATIENCE) if spare else None
+            patience = (0.0 if entry.failure else self._patience) if spare else None
             done, _ = await asyncio.wait({task}, timeout=patience)
             if done:
                 task.result()  # a fault that is not the store's

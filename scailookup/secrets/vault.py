@@ -75,10 +75,15 @@ class VaultStore:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="vault")
             # Not in the context of the request that happens to be the first.
             self._watcher = contextvars.Context().run(loop.create_task, self._watch())
+        future = loop.run_in_executor(self._pool, work)
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._pool, work), _WHOLE)
-        except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
-            raise SecretsUnavailable("Vault did not answer in time") from None
+            # Not wait_for: before Python 3.12 it can swallow a cancellation.
+            done, _ = await asyncio.wait({future}, timeout=_WHOLE)
+            if not done:
+                raise SecretsUnavailable("Vault did not answer in time")
+            return future.result()
+        finally:
+            future.cancel()
 
     def _read(self, path: str) -> dict[str, str] | None:
         try:

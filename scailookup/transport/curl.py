@@ -63,14 +63,20 @@ def trust_store() -> str:
 class _Exchange:
     """What one transfer has received so far."""
 
-    __slots__ = ("body", "headers", "limit", "received", "too_large")
+    __slots__ = ("body", "headers", "limit", "received", "started", "too_large")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.received = 0
+        self.started = False
         self.too_large = False
         self.body: list[bytes] = []
         self.headers: dict[str, str] = {}
+
+    def on_request(self, *_addresses: Any) -> int:
+        """Called before each request that libcurl sends: it would quietly send a second one."""
+        again, self.started = self.started, True
+        return int(pycurl.PREREQFUNC_ABORT if again else pycurl.PREREQFUNC_OK)
 
     def on_header(self, line: bytes) -> None:
         text = line.decode("latin-1").strip()
@@ -139,6 +145,7 @@ class CurlClient:
             pycurl.URL: request.url.encode("ascii"),
             pycurl.HTTPHEADER: [*lines, b"Expect:"],
             pycurl.ACCEPT_ENCODING: "",  # all that this libcurl can decode
+            pycurl.PREREQFUNCTION: exchange.on_request,
             pycurl.HEADERFUNCTION: exchange.on_header,
             pycurl.WRITEFUNCTION: exchange.on_body,
             pycurl.FOLLOWLOCATION: 0,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import secrets
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
 from scailookup.errors import CallFailed
+from scailookup.log import scrubber
 from scailookup.model import Call, Errand, Fetch, Judged, Reply
+from scailookup.replies import launder
 from scailookup.transport.gate import Gate
 
 __all__ = ["ATTEMPTS", "PLACES", "Door"]
@@ -20,6 +22,7 @@ PLACES = 64
 _PAUSE = 0.05
 _T = TypeVar("_T")
 _log = structlog.get_logger("scailookup.upstream")
+
 
 class Door:
     """Clients, places and events of all upstreams of one process.
@@ -48,7 +51,7 @@ class Door:
             try:
                 return await self._attempt(errand, judge, attempt)
             except CallFailed as exc:
-                pause = _PAUSE * (1 + random.random())
+                pause = _PAUSE * (1 + secrets.randbelow(100) / 100)
                 if attempt == ATTEMPTS or not exc.repeatable or loop.time() + pause >= errand.deadline:
                     raise
             await asyncio.sleep(pause)
@@ -70,6 +73,9 @@ class Door:
             code = None
             return judged.value
         except CallFailed as exc:
+            launder(
+                exc, lambda text: scrubber(text, errand.grant.secret, *(v for _, v in errand.grant.headers))
+            )
             status, code = exc.status, exc.code
             raise
         finally:

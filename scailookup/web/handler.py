@@ -19,7 +19,18 @@ from scailookup.identity import Permissions, Tokens, bearer
 from scailookup.metrics import Metrics
 from scailookup.model import VIEW, Caller, Trace
 
-__all__ = ["ANY_CALLER", "OPEN", "Guard", "Handler", "Missing", "Need", "Permission", "Role", "Web", "trace_of"]
+__all__ = [
+    "ANY_CALLER",
+    "OPEN",
+    "Guard",
+    "Handler",
+    "Missing",
+    "Need",
+    "Permission",
+    "Role",
+    "Web",
+    "trace_of",
+]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,200})?")
@@ -83,7 +94,7 @@ class Guard:
         if isinstance(need, Permission):
             await self._permissions.require(caller, need.name, trace)
         elif isinstance(need, Role):
-            await self._permissions.require_role(caller, need.names, trace)
+            self._permissions.require_role(caller, need.names)
         return caller
 
 
@@ -160,7 +171,9 @@ class Handler(RequestHandler):
 
     def _methods(self) -> tuple[str, ...]:
         """The methods that this handler implements, HEAD wherever GET is."""
-        own = [m for m in _METHODS if getattr(type(self), m.lower()) is not getattr(RequestHandler, m.lower())]
+        own = [
+            m for m in _METHODS if getattr(type(self), m.lower()) is not getattr(RequestHandler, m.lower())
+        ]
         return ("GET", "HEAD", *own[1:]) if own[:1] == ["GET"] else tuple(own)
 
     def _cors(self) -> bool:
@@ -260,4 +273,3 @@ class Missing(Handler):
         """Nothing is looked at."""
         self._cors()
         raise NotFound()
-

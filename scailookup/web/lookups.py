@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from scailookup.declare import Lookup, Upstream
 from scailookup.errors import PluginFailed, ScailookupError
 from scailookup.lookup import Bound, Lookups, parse_query, parse_value
 from scailookup.lookup.params import MAX_LIMIT
-from scailookup.model import Answer, Lookup, Row, Upstream
+from scailookup.model import Answer, Row
 from scailookup.plugins import Plugin, Plugins
 from scailookup.web.handler import Handler
 
@@ -45,7 +46,11 @@ class LookupHandler(Handler):
         answer = await self.lookups.answer(bound, self.caller, self.trace)
         body = encode(selection.apply(answer.rows, self.lookup.key), answer)
         self._headers_of(answer, body)
-        self.send(body)
+        if self.check_etag_header():
+            self.set_status(304)
+            self.finish()
+        else:
+            self.send(body)
 
     def _headers_of(self, answer: Answer, body: bytes) -> None:
         self.set_header("ETag", f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"')
@@ -120,7 +125,10 @@ def catalogue(plugins: Plugins) -> dict[str, Any]:
 
 
 def _entry(upstream: Upstream, lookup: Lookup) -> dict[str, Any]:
-    path = [{"name": n, "in": "path", "required": True, "description": "1 to 256 characters"} for n in lookup.fields]
+    path = [
+        {"name": n, "in": "path", "required": True, "description": "1 to 256 characters"}
+        for n in lookup.fields
+    ]
     query = [
         {"name": "q", "in": "query", "description": "part of slug, name or id, in any case"},
         {"name": "limit", "in": "query", "description": f"1 to {MAX_LIMIT} rows"},

@@ -17,7 +17,7 @@ from tornado.web import Application
 
 from scailookup.web.handler import Missing
 
-__all__ = ["BODY_LIMIT", "PREFIXES", "Target", "Routes"]
+__all__ = ["BODY_LIMIT", "PREFIXES", "Routes", "Target"]
 
 PREFIXES = ("/api/v1", "/v1")
 BODY_LIMIT = 64 * 1024
@@ -92,7 +92,10 @@ class Routes(Router):
         target, values = found or (Target(Missing, "none"), {})
         options = {"web": self._web, "route_name": target.name, **target.options}
         delegate = self._application.get_handler_delegate(
-            request, target.handler, target_kwargs=options, path_kwargs=values  # type: ignore[arg-type]
+            request,
+            target.handler,
+            target_kwargs=options,
+            path_kwargs=values,  # type: ignore[arg-type]
         )
         return _Bounded(delegate, request)
 

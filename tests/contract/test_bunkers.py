@@ -11,7 +11,7 @@ TERMINAL = ["terminated", "terminating", "failed", "error", "deleted"]
 LIVES = ["ephemeral", "session", "appliance"]
 
 
-def bunker(name: str, **fields: object) -> dict:
+def bunker(name: str, /, **fields: object) -> dict:
     """Return a running session bunker, changed."""
     return BUNKER | {"bunker_id": name} | fields
 

@@ -1,105 +1,34 @@
-"""Settings: read once from the environment and two files, checked whole, never changed.
-
-Names and meanings: contract section 6, `docs/settings.md`. Real variables win over
-``$SCAIFLOW_ENV_FILE``, which wins over ``/etc/scailookup/scailookup.env``.
-"""
+"""Every setting by its name, its default, and what must hold between them."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 import stat
-from collections.abc import Mapping
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from scailookup.errors import SettingsError
-from scailookup.model import check_base_url, check_upstream_path
+from scailookup.settings.kinds import (
+    Flag,
+    Seconds,
+    Secret,
+    Some,
+    Source,
+    Url,
+    Words,
+    host_patterns,
+    is_loopback,
+    listener,
+    origins,
+    split,
+    upstream_path,
+)
 
-__all__ = ["SYSTEM_FILE", "Settings", "is_loopback", "load"]
-
-SYSTEM_FILE = "/etc/scailookup/scailookup.env"
-TENANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is a loopback address or the name ``localhost``."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _split(value: object) -> object:
-    """A comma separated text as a tuple of its words."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-def _url(value: str) -> str:
-    check_base_url(value)
-    return value.rstrip("/")
-
-
-def _models_path(value: str) -> str:
-    check_upstream_path(value)
-    return value
-
-
-def _header_value(value: str) -> str:
-    """Secrets go into headers: one line of printable characters."""
-    value = value.strip()
-    if not value.isascii() or not value.isprintable():
-        raise ValueError("must be one line of printable ASCII characters")
-    return value
-
-
-def _listener(value: str) -> str:
-    """``host:port`` with brackets around IPv6, or ``off``."""
-    if value == "off":
-        return value
-    host, colon, port = value.rpartition(":")
-    bare = host.strip("[]")
-    if not colon or not bare or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port, or off")
-    if ":" in bare and not host.startswith("["):
-        raise ValueError("an IPv6 address stands in brackets: [::1]:8002")
-    return value
-
-
-def _tenant_host(value: object) -> object:
-    words = _split(value)
-    for word in words if isinstance(words, tuple) else ():
-        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:]+\]?", word):
-            raise ValueError(f"{word!r} is not a host name; *.example.com takes every host below")
-    return words
-
-
-def _origin(value: object) -> object:
-    words = _split(value)
-    for word in words if isinstance(words, tuple) else ():
-        parts = urlsplit(word)
-        if parts.scheme not in ("http", "https") or word != f"{parts.scheme}://{parts.netloc}":
-            raise ValueError(f"{word!r} is not an origin such as https://app.example.com")
-    return words
-
-
-Url = Annotated[str, BeforeValidator(_url)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Seconds = Annotated[float, Field(ge=0, le=86_400 * 365, allow_inf_nan=False)]
-Some = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-Secret = Annotated[SecretStr, BeforeValidator(lambda v: _header_value(v) if isinstance(v, str) else v)]
-Source = Literal["claims", "roles", "scaigrid"]
-Flag = bool
+__all__ = ["Settings"]
 
 
 def _name(alias: str, default: Any = None, **more: Any) -> Any:
@@ -142,13 +71,17 @@ class Settings(BaseSettings):
     secrets_file: Path | None = _name("SCAILOOKUP_SECRETS_FILE")
 
     # Ours
-    permissions: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = _name(
+    permissions: Annotated[tuple[Source, ...], NoDecode, BeforeValidator(split), Field(min_length=1)] = _name(
         "SCAILOOKUP_PERMISSIONS", ("claims", "roles", "scaigrid")
     )
     dev: Flag = _name("SCAILOOKUP_DEV", False)
-    dev_tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = _name("SCAILOOKUP_DEV_TENANT", "dev")
-    models_path: Annotated[str, BeforeValidator(_models_path)] = _name("SCAILOOKUP_MODELS_PATH", "/v1/models")
-    tenant_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_tenant_host)] = _name(
+    dev_tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = _name(
+        "SCAILOOKUP_DEV_TENANT", "dev"
+    )
+    models_path: Annotated[str, BeforeValidator(upstream_path)] = _name(
+        "SCAILOOKUP_MODELS_PATH", "/v1/models"
+    )
+    tenant_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(host_patterns)] = _name(
         "SCAILOOKUP_TENANT_HOSTS", ()
     )
     deadline: Some = _name("SCAILOOKUP_DEADLINE", 8.0)
@@ -164,8 +97,8 @@ class Settings(BaseSettings):
     secret_fresh: Seconds = _name("SCAILOOKUP_SECRET_FRESH", 60.0)
     secret_hold: Seconds = _name("SCAILOOKUP_SECRET_HOLD", 600.0)
     cache_url: Secret | None = _name("SCAILOOKUP_CACHE_URL")
-    admin: Annotated[str, BeforeValidator(_listener)] = _name("SCAILOOKUP_ADMIN", "127.0.0.1:8002")
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origin)] = _name(
+    admin: Annotated[str, BeforeValidator(listener)] = _name("SCAILOOKUP_ADMIN", "127.0.0.1:8002")
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = _name(
         "SCAILOOKUP_CORS_ORIGINS", ()
     )
     disabled_plugins: Words = _name("SCAILOOKUP_DISABLED_PLUGINS", ())
@@ -205,7 +138,9 @@ class Settings(BaseSettings):
         if not (self.scaikey_url or self.jwks_url):
             problems.append("SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL is missing: who signs the tokens?")
         elif not (self.scaikey_url or self.issuer):
-            problems.append("SCAIKEY_ISSUER is missing: SCAIKEY_JWKS_URL alone does not say whose tokens to take")
+            problems.append(
+                "SCAIKEY_ISSUER is missing: SCAIKEY_JWKS_URL alone does not say whose tokens to take"
+            )
         if not self.audience:
             problems.append("SCAIKEY_AUDIENCE (or SCAIFLOW_SCAIKEY_CLIENT_ID) is missing")
         return problems
@@ -220,7 +155,9 @@ class Settings(BaseSettings):
             role = bool(self.vault_role_id) + bool(self.vault_role_id_file)
             secret = bool(self.vault_secret_id) + bool(self.vault_secret_id_file)
             if token + role == 0 or role != secret:
-                problems.append("VAULT_ADDR needs VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or their _FILE forms")
+                problems.append(
+                    "VAULT_ADDR needs VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or their _FILE forms"
+                )
             elif token + role > 1 or secret > 1:
                 problems.append("VAULT_ADDR: give one way to log in, a token or a role, as value or as file")
             problems += [
@@ -241,9 +178,18 @@ class Settings(BaseSettings):
 
     def _other_problems(self) -> list[str]:
         problems = []
-        if self.cache_url and urlsplit(self.cache_url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        if self.cache_url and urlsplit(self.cache_url.get_secret_value()).scheme not in (
+            "redis",
+            "rediss",
+            "unix",
+        ):
             problems.append("SCAILOOKUP_CACHE_URL must start with redis://, rediss:// or unix://")
-        if self.proxy and urlsplit(self.proxy.get_secret_value()).scheme not in ("http", "https", "socks5", "socks5h"):
+        if self.proxy and urlsplit(self.proxy.get_secret_value()).scheme not in (
+            "http",
+            "https",
+            "socks5",
+            "socks5h",
+        ):
             problems.append("SCAILOOKUP_PROXY must start with http://, https://, socks5:// or socks5h://")
         return problems
 
@@ -311,51 +257,8 @@ def _file_problems(path: Path) -> list[str]:
         return [f"SCAILOOKUP_SECRETS_FILE: {path} is not a readable file"]
     if mode & 0o077:
         return [f"SCAILOOKUP_SECRETS_FILE: others can read {path}; run chmod 600 on it"]
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return [f"SCAILOOKUP_SECRETS_FILE: {path} is not TOML"]
     return []
-
-
-_KNOWN = {str(f.validation_alias) for f in Settings.model_fields.values()}
-
-
-def _from_file(path: str, *, required: bool) -> dict[str, str]:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return {k: v for k, v in dotenv_values(stream=stream, interpolate=False).items() if v is not None}
-    except FileNotFoundError:
-        if required:
-            raise SettingsError(f"SCAIFLOW_ENV_FILE: {path} does not exist") from None
-        return {}
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise SettingsError(f"cannot read {path}: {reason}") from None
-
-
-def load(environ: Mapping[str, str] | None = None, *, system_file: str | None = SYSTEM_FILE) -> Settings:
-    """The settings of ``environ`` and the two files; raises SettingsError with one line."""
-    environ = os.environ if environ is None else environ
-    values: dict[str, str] = {}
-    if system_file:
-        values |= _from_file(system_file, required=False)
-    named = environ.get("SCAIFLOW_ENV_FILE")
-    if named:
-        values |= _from_file(named, required=True)
-    values |= environ
-    unknown = sorted(n for n in values if n.startswith("SCAILOOKUP_") and n not in _KNOWN)
-    if unknown:
-        raise SettingsError(f"{', '.join(unknown)}: no such setting (docs/settings.md lists them)")
-    # An empty value is the same as none: compose files and unit files write them so.
-    wanted = {k: v for k, v in values.items() if k in _KNOWN and v != ""}
-    try:
-        return Settings(**wanted)  # type: ignore[arg-type]
-    except ValidationError as exc:
-        raise SettingsError(_one_line(exc)) from None
-
-
-def _one_line(exc: ValidationError) -> str:
-    """Every problem on one line; never a value, which might be a secret."""
-    lines = []
-    for problem in exc.errors(include_url=False, include_input=False, include_context=False):
-        text = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
-        where = str(problem["loc"][0]) if problem["loc"] else ""
-        lines.append(f"{where}: {text[:1].lower() + text[1:]}" if where else text)
-    return "; ".join(lines)

@@ -1,0 +1,87 @@
+"""From the environment and two files to Settings, or to one clear line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from scailookup.errors import SettingsError
+from scailookup.settings.values import Settings
+
+__all__ = ["SYSTEM_FILE", "load"]
+
+SYSTEM_FILE = "/etc/scailookup/scailookup.env"
+
+_KNOWN = {str(f.validation_alias) for f in Settings.model_fields.values()}
+
+
+def _from_file(path: str, *, required: bool) -> dict[str, str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return {k: v for k, v in dotenv_values(stream=stream, interpolate=False).items() if v is not None}
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"SCAIFLOW_ENV_FILE: {path} does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise SettingsError(f"cannot read {path}: {reason}") from None
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    system_file: str | None = SYSTEM_FILE,
+) -> Settings:
+    """The settings of ``environ`` and the two files; raises SettingsError with one line.
+
+    ``overrides`` are the command line's; a value that they replace must be sound all the same.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, str] = {}
+    if system_file:
+        values |= _from_file(system_file, required=False)
+    named = environ.get("SCAIFLOW_ENV_FILE")
+    if named:
+        values |= _from_file(named, required=True)
+    values |= environ
+    unknown = sorted(n for n in values if n.startswith("SCAILOOKUP_") and n not in _KNOWN)
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: no such setting (docs/settings.md lists them)")
+    # An empty value is the same as none: compose files and unit files write them so.
+    wanted = {k: v for k, v in values.items() if k in _KNOWN and v != ""}
+    if overrides:
+        try:
+            _build(wanted)
+        except ValidationError as exc:
+            # What concerns several settings at once is judged with the overrides in place, below.
+            own = [problem for problem in _problems(exc) if problem["loc"]]
+            if own:
+                raise SettingsError(_one_line(own)) from None
+    try:
+        return _build({**wanted, **(overrides or {})})
+    except ValidationError as exc:
+        raise SettingsError(_one_line(_problems(exc))) from None
+
+
+def _build(values: Mapping[str, Any]) -> Settings:
+    return Settings(**values)
+
+
+def _problems(exc: ValidationError) -> list[Any]:
+    return list(exc.errors(include_url=False, include_input=False, include_context=False))
+
+
+def _one_line(problems: list[Any]) -> str:
+    """Every problem on one line; never a value, which might be a secret."""
+    lines = []
+    for problem in problems:
+        text = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
+        where = str(problem["loc"][0]) if problem["loc"] else ""
+        lines.append(f"{where}: {text[:1].lower() + text[1:]}" if where else text)
+    return "; ".join(lines)
