@@ -80,7 +80,8 @@ class Bao:
     def call(self, method: str, path: str, data: Any = None, token: str = ROOT) -> dict[str, Any]:
         """One API call below ``/v1/``; raises urllib's HTTPError on a refusal."""
         body = None if data is None else json.dumps(data).encode()
-        request = urllib.request.Request(f"{self.url}/v1/{path}", body, {"X-Vault-Token": token}, method=method)
+        address, headers = f"{self.url}/v1/{path}", {"X-Vault-Token": token}
+        request = urllib.request.Request(address, body, headers, method=method)
         with _DIRECT.open(request) as reply:
             raw = reply.read()
         return json.loads(raw) if raw else {}
@@ -120,9 +121,16 @@ class Bao:
 
     def requests(self, path: str) -> int:
         """How many finished requests for the API path ``path`` the audit log has."""
+        return sum(entry["request"].get("path") == path for entry in self._answered())
+
+    def refusals(self) -> int:
+        """How many requests were answered "permission denied"."""
+        return sum("permission denied" in entry.get("error", "") for entry in self._answered())
+
+    def _answered(self) -> list[dict[str, Any]]:
         lines = self.audit.read_text().splitlines() if self.audit.exists() else []
         entries = [json.loads(line) for line in lines]
-        return sum(e["type"] == "response" and e["request"].get("path") == path for e in entries)
+        return [entry for entry in entries if entry["type"] == "response"]
 
     def _start_once(self) -> bool:
         port = free_port()

@@ -118,7 +118,9 @@ async def test_secret_not_found_is_missing(vault, store, body):
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("body", ["<html>", {}, [], {"error": {"code": "no_route"}}, {"error": "not_found"}, ""])
+@pytest.mark.parametrize(
+    "body", ["<html>", {}, [], {"error": {"code": "no_route"}}, {"error": "not_found"}, ""]
+)
 async def test_any_other_404_is_a_fault(vault, store, body):
     """A gateway's 404 says nothing about a secret."""
     vault.status, vault.body = 404, body
@@ -156,7 +158,9 @@ async def test_a_rate_limit_passes_its_retry_after_on(vault, store, sent, told):
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("body", ["not json", {}, {"data": None}, {"data": "sgk_a"}, [1], b"\xff", "[" * 100_000])
+@pytest.mark.parametrize(
+    "body", ["not json", {}, {"data": None}, {"data": "sgk_a"}, [1], b"\xff", "[" * 100_000]
+)
 async def test_an_answer_without_data_is_a_fault(vault, store, body):
     """A 200 that holds no secret is not a missing one."""
     vault.body = body
@@ -177,7 +181,7 @@ async def test_an_unreachable_vault_is_a_fault_without_foreign_text():
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
     "path",
-    ["tenants/Acme/k", "tenants/a.b/k", "a/../b", "a//b", "/".join("abcdefghijk"), "a" * 513, "a/b\n", "", "a b"],
+    ["tenants/Acme/k", "a.b/k", "a/../b", "a//b", "/".join("abcdefghijk"), "a" * 513, "a/b\n", "", "a b"],
 )
 async def test_a_path_that_does_not_fit_is_missing_and_logged(vault, store, path):
     """ScaiVault cannot hold it: nothing is asked, one warning names the path."""

@@ -1,5 +1,4 @@
 """What the tests share: the site under test, the four lookups, and how an error body is read."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 7: what every answer carries, and conditional requests."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 1: bunkers, which of them and whose."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 6: the commands and their exit statuses."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

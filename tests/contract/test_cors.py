@@ -1,5 +1,4 @@
 """Contract sections 1, 6: CORS for exact origins, and not a header without."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

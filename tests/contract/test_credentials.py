@@ -1,5 +1,4 @@
 """Contract section 3: which credential goes upstream, and to which address."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 1: which bodies are a list, which are an error, and which are neither."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

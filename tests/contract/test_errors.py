@@ -1,5 +1,4 @@
 """Contract section 4: every row of the table, the whole body of each."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 2: which tokens are good."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 2: where ScaiKey's keys come from, and what happens when they do not."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

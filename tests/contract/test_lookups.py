@@ -1,5 +1,4 @@
 """Contract section 1: the four lookups, their rows and what stands beside them."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

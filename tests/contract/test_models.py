@@ -1,5 +1,4 @@
 """Model lists as they come in the wild: docs/model-shapes.md, server by server and candidate by candidate."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

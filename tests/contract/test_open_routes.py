@@ -1,5 +1,4 @@
 """Contract section 5: health, readiness, metrics, the admin listener and the catalogue."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 7: what leaves for an upstream, and the event that tells of it."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

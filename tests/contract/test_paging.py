@@ -1,5 +1,4 @@
 """Contract section 1: all pages are followed, to a cap, and never to another host."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

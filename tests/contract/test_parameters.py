@@ -1,5 +1,4 @@
 """Contract section 1: query parameters filter on our side; anything else is 400."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 1: path values are opaque, raw paths are plain, and neither oddity makes a call."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

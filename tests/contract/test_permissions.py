@@ -1,5 +1,4 @@
 """Contract section 2: who has scaicore:view, and which source says so."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 1: queues and their consumer_mode."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

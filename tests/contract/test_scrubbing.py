@@ -1,5 +1,4 @@
 """Contract section 4 and 7: no secret leaves in a message, a header or a log line."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 6: settings that stop the start, and those that do not."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

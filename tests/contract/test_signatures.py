@@ -1,5 +1,4 @@
 """Contract section 2: algorithms, keys, and tokens that were tampered with."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 3: a tenant's own base URL, and what must never go to it."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract section 5: a tenant reads and sets its own ScaiGrid credentials."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

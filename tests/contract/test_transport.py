@@ -1,5 +1,4 @@
 """Contract sections 1, 4, 6, 7: failures of the wire, limits, proxies and attempts."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Contract sections 3 and 6: the secret stores, read over the wire, and what their failing means."""
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 
