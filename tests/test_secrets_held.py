@@ -407,6 +407,21 @@ async def test_after_a_failed_put_the_store_is_asked(world):
 
 
 @pytest.mark.gen_test
+async def test_a_read_begun_before_a_failed_put_is_not_trusted(world):
+    """A failed write may have landed after the read: the next need asks the store."""
+    gate = world.gate()
+    older = asyncio.ensure_future(world.held.get(PATH))
+    await settle()
+    world.store.failing = True
+    with pytest.raises(SecretsUnavailable):
+        await world.held.put(PATH, NEW)
+    world.store.failing, world.store.data[PATH] = False, NEW
+    gate.set()
+    await older
+    assert NEW == await world.held.get(PATH)
+
+
+@pytest.mark.gen_test
 async def test_values_are_all_strings_held(world):
     """The log scrubber sees every held string, also after a rotation."""
     world.store.data["b"] = {"user": "u1", "password": "p1"}

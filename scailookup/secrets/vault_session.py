@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import hvac  # type: ignore[import-untyped]
+import hvac
 import requests
 import structlog
 from hvac import exceptions as vault

@@ -12,9 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness import Upstream  # noqa: E402
+from harness import Upstream
 
-from .support import Site, Sites, script_all  # noqa: E402
+from .support import Site, Sites, script_all
 
 
 @pytest.fixture(scope="module")
