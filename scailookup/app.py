@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import structlog
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from scailookup.cache import Straight
+from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
 from scailookup.hookspecs import Services
 from scailookup.identity import KeySet, Permissions, Tokens
@@ -20,15 +18,15 @@ from scailookup.model import Call, Caller
 from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
-from scailookup.transport import CurlClient, Door
+from scailookup.transport import Circuits, CurlClient, Door
+from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Web
+from scailookup.web.listener import listener, url_of
 from scailookup.web.site import admin_site, public_site
 
 __all__ = ["Service"]
 
 _log = structlog.get_logger("scailookup")
-_IDLE_SECONDS = 120
-_BODY_SECONDS = 10
 _GRACE = 1.0
 
 
@@ -42,20 +40,23 @@ class Service:
         self._settings = settings
         self.metrics = Metrics()
         self._fetch = self._client("scaikey")
-        self._store = open_store(settings, self._client("scaivault"))
-        self.secrets = HeldSecrets(self._store, fresh=settings.secret_fresh, hold=settings.secret_hold)
+        store = open_store(settings, self._client("scaivault"))
+        self.secrets = HeldSecrets(store, fresh=settings.secret_fresh, hold=settings.secret_hold)
         scrubber.add(*settings.secrets())
         scrubber.add_source(self.secrets.values)
         self.plugins = discover(settings)
         self.plugins.add_handlers(Services(settings, self.secrets))
-        self._door = Door(self._client, self._observe)
+        self._door = Door(self._client, self._observe, circuits=Circuits(settings.circuit))
         self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
+        self.cache = Memory(
+            Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
+        )
         limits = Limits(settings.deadline, settings.max_pages, settings.max_rows)
-        lookups = Lookups(limits, Straight(), Credentials(settings, self.secrets), self._door)
-        self._servers = [_server(public_site(self.web, self.plugins, lookups, self.ready))]
+        lookups = Lookups(limits, self.cache, Credentials(settings, self.secrets), self._door)
+        self._servers = [listener(Front(public_site(self.web, self.plugins, lookups, self.ready)))]
         if settings.admin_host is not None:
-            self._servers.append(_server(admin_site(self.web, self.plugins, self.ready)))
+            self._servers.append(listener(admin_site(self.web, self.plugins, self.ready)))
         self.url = ""
         self.port = 0
         self.admin_url: str | None = None
@@ -97,11 +98,11 @@ class Service:
         sockets = [bind_sockets(settings.port, settings.host)]
         if settings.admin_host is not None:
             sockets.append(bind_sockets(settings.admin_port, settings.admin_host))
-            self.admin_url = _url(settings.admin_host, sockets[1][0].getsockname()[1])
+            self.admin_url = url_of(settings.admin_host, sockets[1][0].getsockname()[1])
         for server, bound in zip(self._servers, sockets, strict=True):
             server.add_sockets(bound)
         self.port = sockets[0][0].getsockname()[1]
-        self.url = _url(settings.host, self.port)
+        self.url = url_of(settings.host, self.port)
         _log.info("listening", url=self.url, port=self.port, admin_url=self.admin_url)
 
     async def stop(self) -> None:
@@ -116,15 +117,5 @@ class Service:
             await server.close_all_connections()
         await self._door.close()
         await self._fetch.close()
-        if self._store is not None:
-            await self._store.close()
+        await self.secrets.close()
         _log.info("stopped")
-
-
-def _server(site: Any) -> HTTPServer:
-    return HTTPServer(site, idle_connection_timeout=_IDLE_SECONDS, body_timeout=_BODY_SECONDS)
-
-
-def _url(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -1,25 +1,207 @@
-"""The seam between lookup and credentials where answers will be kept."""
+"""Answers in memory: fresh, then stale while one call behind renews them, then stale if that fails.
+
+One flight serves everybody who asks for the same key, and belongs to the cache: a
+caller that leaves does not end it. A failed lookup is remembered for a moment, so that
+a failing upstream is asked once a second and not a thousand times. A refusal (401, 403)
+removes what is held and is never papered over.
+
+The caller makes the key. It must hold the credential that would be used, the tenant,
+the address, the lookup and its path values, and the permission must have been checked
+before the cache is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from scailookup.model import Answer
+from scailookup.errors import ScailookupError, UpstreamAuth, UpstreamError
+from scailookup.model import Answer, Form, Served
 
-__all__ = ["Cache", "Straight"]
+__all__ = ["MAX_BYTES", "Ages", "Cache", "Memory"]
+
+MAX_BYTES = 64 * 1024 * 1024
+_ENTRY_WEIGHT = 1024
+_MOST_FAILURES = 10_000
+_LONGEST_FAILURE = 3600.0
+
+Load = Callable[[], Awaitable[Answer]]
 
 
 class Cache(Protocol):
-    """Answers of lookups, by a key that holds the credential used."""
+    """Answers of lookups by key."""
 
-    async def answer(self, key: Hashable, load: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer under ``key``; ``load`` gets it when it is not held."""
+    def peek(self, key: bytes) -> Served | None:
+        """The answer, when it is held and fresh; never asks anybody."""
+
+    async def answer(self, key: bytes, load: Load) -> Served:
+        """The answer, from memory or by ``load``; raises what ``load`` raised."""
 
 
-class Straight:
-    """Keeps nothing: every question goes upstream."""
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Seconds: fresh; after it stale while renewed; after it stale if renewing fails; a failure's memory."""
 
-    async def answer(self, key: Hashable, load: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Always ``load()``."""
-        return await load()
+    fresh: float
+    stale: float
+    stale_if_error: float
+    failure: float
+
+
+@dataclass(slots=True)
+class _Entry:
+    answer: Answer
+    form: Form
+    stored: float
+    weight: int
+    marked_stale: bool = False
+
+    def stale_form(self) -> Form:
+        """The form that says it is stale; it takes the place of the fresh one, which is over."""
+        if not self.marked_stale:
+            self.answer = self.answer.stale()
+            self.form = Form(self.answer.body)
+            self.marked_stale = True
+        return self.form
+
+
+class Memory:
+    """The cache of one process, bounded by bytes; the least recently used entry leaves first."""
+
+    def __init__(
+        self, ages: Ages, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ages = ages
+        self._usable = ages.fresh + max(ages.stale, ages.stale_if_error)
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._flights: dict[bytes, asyncio.Task[Served]] = {}
+        self._failures: OrderedDict[bytes, tuple[float, UpstreamError]] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def peek(self, key: bytes) -> Served | None:
+        """The answer under ``key`` when it is fresh."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        age = self._clock() - entry.stored
+        left = self._ages.fresh - age
+        if left <= 0:
+            return None
+        self._entries.move_to_end(key)
+        return Served(entry.answer, entry.form, "hit", age, left)
+
+    async def answer(self, key: bytes, load: Load) -> Served:
+        """Fresh from memory; stale and renewed behind; else by one shared flight.
+
+        Raises what the flight raised, or raised a moment ago, when nothing held may
+        stand in for it.
+        """
+        served = self.peek(key)
+        if served is not None:
+            return served
+        entry = self._entries.get(key)
+        if entry is not None and self._clock() - entry.stored < self._ages.fresh + self._ages.stale:
+            self._renew_behind(key, load)
+            return self._stale(key, entry, "stale")
+        try:
+            return await self._join(key, load)
+        except ScailookupError as exc:
+            entry = self._entries.get(key)
+            young = entry and self._clock() - entry.stored < self._ages.fresh + self._ages.stale_if_error
+            if entry is None or not young or isinstance(exc, UpstreamAuth):
+                raise
+            return self._stale(key, entry, "stale-if-error")
+
+    def _stale(self, key: bytes, entry: _Entry, outcome: str) -> Served:
+        self._entries.move_to_end(key)
+        age = self._clock() - entry.stored
+        form = entry.stale_form()
+        return Served(entry.answer, form, outcome, age, self._ages.fresh - age)
+
+    def _renew_behind(self, key: bytes, load: Load) -> None:
+        if key not in self._flights and self._remembered(key) is None:
+            self._start(key, load)
+
+    async def _join(self, key: bytes, load: Load) -> Served:
+        failure = self._remembered(key)
+        if failure is not None:
+            raise failure
+        flight = self._flights.get(key)
+        if flight is not None:
+            served = await self._landed(flight)
+            return Served(served.answer, served.form, "collapsed", 0.0, served.ttl)
+        return await self._landed(self._start(key, load))
+
+    async def _landed(self, flight: asyncio.Task[Served]) -> Served:
+        try:
+            return await asyncio.shield(flight)
+        except ScailookupError as exc:
+            raise exc.again() from None
+
+    def _start(self, key: bytes, load: Load) -> asyncio.Task[Served]:
+        flight = asyncio.ensure_future(self._fly(key, load))
+        self._flights[key] = flight
+
+        def landed(done: asyncio.Task[Served]) -> None:
+            del self._flights[key]
+            if not done.cancelled():
+                done.exception()  # seen: everybody who waited may have left
+
+        flight.add_done_callback(landed)
+        return flight
+
+    async def _fly(self, key: bytes, load: Load) -> Served:
+        try:
+            answer = await load()
+        except UpstreamError as exc:
+            if isinstance(exc, UpstreamAuth):
+                self._drop(key)
+            self._remember(key, exc)
+            raise
+        form = Form(answer.body)
+        self._keep(key, answer, form)
+        return Served(answer, form, "miss", 0.0, self._ages.fresh)
+
+    def _remembered(self, key: bytes) -> UpstreamError | None:
+        """The failure of a moment ago, with what is left of its Retry-After."""
+        until, exc = self._failures.get(key, (0.0, None))
+        left = until - self._clock()
+        if exc is None or left <= 0:
+            self._failures.pop(key, None)
+            return None
+        return exc.later(math.ceil(left)) if exc.retry_after is not None else exc.later(None)
+
+    def _remember(self, key: bytes, exc: UpstreamError) -> None:
+        if self._ages.failure <= 0:
+            return
+        wait = exc.retry_after if exc.upstream_status == 429 and exc.retry_after else self._ages.failure
+        self._failures[key] = (self._clock() + min(wait, _LONGEST_FAILURE), exc.later(exc.retry_after))
+        self._failures.move_to_end(key)
+        if len(self._failures) > _MOST_FAILURES:
+            self._failures.popitem(last=False)
+
+    def _keep(self, key: bytes, answer: Answer, form: Form) -> None:
+        self._drop(key)
+        self._failures.pop(key, None)
+        weight = form.weight + len(key) + _ENTRY_WEIGHT
+        if self._usable <= 0 or weight > self._max_bytes:
+            return
+        self._entries[key] = _Entry(answer, form, self._clock(), weight)
+        self.bytes += weight
+        while self.bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: bytes) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= entry.weight

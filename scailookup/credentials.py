@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import structlog
@@ -33,6 +34,7 @@ KEY_FIELDS = ("value", "api_key", "key")
 BASE_URL_FIELDS = ("value", "base_url", "url")
 _ADDRESS = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOST_WARNED = 10_000
 _log = structlog.get_logger("scailookup.credentials")
 
 _SIGN_IN = (
@@ -88,12 +90,28 @@ def allowed_base_url(url: str, hosts: tuple[str, ...]) -> str | None:
     return "its host is not among those the operator allows (SCAILOOKUP_TENANT_HOSTS)"
 
 
+Look = Callable[[str], Mapping[str, str] | None]
+
+
+class _Unknown(Exception):
+    """A secret that the chain needs and that is not at hand."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 class Credentials:
-    """Chooses the Grant of each call."""
+    """Chooses the Grant of each call.
+
+    The chain itself asks nobody: it looks secrets up in what is at hand and says which
+    one is missing. So the same rules serve a hit, which may not wait, and a miss.
+    """
 
     def __init__(self, settings: Settings, secrets: Secrets) -> None:
         self._settings = settings
         self._secrets = secrets
+        self._warned: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def choose(self, upstream: Upstream, caller: Caller, *, fresh: bool = False) -> Grant:
         """The credential and address for ``caller`` at ``upstream``.
@@ -101,21 +119,49 @@ class Credentials:
         ``fresh`` reads a stored secret anew. Raises MissingCredentials, or
         SecretsUnavailable when the store failed and holds nothing.
         """
+        known: dict[str, Mapping[str, str] | SecretsUnavailable | None] = {}
+
+        def look(path: str) -> Mapping[str, str] | None:
+            if path not in known:
+                raise _Unknown(path)
+            value = known[path]
+            if isinstance(value, SecretsUnavailable):
+                raise value
+            return value
+
+        while True:
+            try:
+                return self._chain(upstream, caller, look)
+            except _Unknown as need:
+                path = need.path
+            try:
+                known[path] = await self._secrets.get(path, fresh=fresh)
+            except SecretsUnavailable as exc:
+                known[path] = exc
+
+    def recall(self, upstream: Upstream, caller: Caller) -> Grant | None:
+        """The same from memory alone; None when somebody would have to be asked, or there is none."""
+        try:
+            return self._chain(upstream, caller, self._secrets.held)
+        except (LookupError, MissingCredentials):
+            return None
+
+    def _chain(self, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         auth = upstream.auth
         if isinstance(auth, Platform):
-            return await self._platform(upstream, caller, fresh)
+            return self._platform(upstream, caller, look)
         if isinstance(auth, Anonymous):
             return Grant("none", upstream.base_url)
         if isinstance(auth, ForwardCaller):
             return self._forward(upstream, caller)
-        return await self._stored(auth, upstream, caller, fresh)
+        return self._stored(auth, upstream, caller, look)
 
-    async def _platform(self, upstream: Upstream, caller: Caller, fresh: bool) -> Grant:
+    def _platform(self, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         pin = self._settings.deploy_auth
         if pin != "api_key" and caller.token is not None:
             return self._forward(upstream, caller)
         if pin != "user_jwt":
-            grant = await self._tenant(upstream, caller, fresh) or self._env(upstream)
+            grant = self._tenant(upstream, caller, look) or self._env(upstream)
             if grant is not None:
                 return grant
         raise MissingCredentials("there is no credential for this tenant", _SIGN_IN)
@@ -127,23 +173,21 @@ class Credentials:
             )
         return Grant("caller", upstream.base_url, _bearer(caller.token), caller.token)
 
-    async def _tenant(self, upstream: Upstream, caller: Caller, fresh: bool) -> Grant | None:
-        key = field_of(await self._secrets.get(key_path(caller.tenant), fresh=fresh), KEY_FIELDS)
+    def _tenant(self, upstream: Upstream, caller: Caller, look: Look) -> Grant | None:
+        key = field_of(look(key_path(caller.tenant)), KEY_FIELDS)
         if key is None:
             return None
         if not _sendable(key):
-            _log.warning(
-                "stored_key_unusable", tenant=caller.tenant, reason="not one line of printable ASCII"
-            )
+            self._warn("stored_key_unusable", caller.tenant, "it is not one line of printable ASCII")
             return None
-        url = await self._tenant_url(caller.tenant, fresh) or upstream.base_url
+        url = self._tenant_url(caller.tenant, look) or upstream.base_url
         return Grant("tenant", url.rstrip("/"), _bearer(key), key)
 
-    async def _tenant_url(self, tenant: str, fresh: bool) -> str | None:
+    def _tenant_url(self, tenant: str, look: Look) -> str | None:
         """The tenant's own address, when it has one that it may use."""
         hosts = self._settings.tenant_hosts
         try:
-            stored = await self._secrets.get(base_url_path(tenant), fresh=fresh)
+            stored = look(base_url_path(tenant))
         except SecretsUnavailable:
             if hosts:
                 raise  # the key must not go to another address than the tenant's own
@@ -151,9 +195,18 @@ class Credentials:
         url = field_of(stored, BASE_URL_FIELDS)
         refusal = None if url is None else allowed_base_url(url, hosts)
         if refusal is not None:
-            _log.warning("tenant_base_url_ignored", tenant=tenant, reason=refusal)
+            self._warn("tenant_base_url_ignored", tenant, refusal)
             return None
         return url
+
+    def _warn(self, event: str, tenant: str, reason: str) -> None:
+        """Say it once, not with every request."""
+        if (event, tenant) in self._warned:
+            return
+        self._warned[event, tenant] = None
+        if len(self._warned) > _MOST_WARNED:
+            self._warned.popitem(last=False)
+        _log.warning(event, tenant=tenant, reason=reason)
 
     def _env(self, upstream: Upstream) -> Grant | None:
         if not self._settings.dev_mode or self._settings.grid_key is None:
@@ -161,12 +214,9 @@ class Credentials:
         key = self._settings.grid_key.get_secret_value()
         return Grant("env", upstream.base_url, _bearer(key), key)
 
-    async def _stored(
-        self, auth: Bearer | Header | Basic, upstream: Upstream, caller: Caller, fresh: bool
-    ) -> Grant:
+    def _stored(self, auth: Bearer | Header | Basic, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         ref = SecretRef.parse(auth.secret)
-        path = ref.path.replace("{tenant}", _legal(caller.tenant))
-        secret = await self._secrets.get(path, fresh=fresh)
+        secret = look(ref.path.replace("{tenant}", _legal(caller.tenant)))
         value = secret.get(ref.field) if secret and ref.field else field_of(secret, KEY_FIELDS)
         if not value or not (isinstance(auth, Basic) or _sendable(value)):
             raise MissingCredentials(

@@ -79,6 +79,13 @@ class ScailookupError(Exception):
         self.extra = extra
         self.credential: str | None = None
 
+    def again(self) -> ScailookupError:
+        """The same failure for one more caller: an exception is annotated on its way out."""
+        other = type(self).__new__(type(self))
+        other.args = self.args
+        other.__dict__.update(self.__dict__)
+        return other
+
     def detail(self) -> dict[str, Any]:
         """The members of ``detail``, all but the request id."""
         return {"error": self.error, "message": self.message, "fix": self.fix, **self.extra}
@@ -180,6 +187,18 @@ class UpstreamError(ScailookupError):
         self.code = code
         self.upstream_status = upstream_status
         self.retry_after = retry_after
+        self.remembered = False
+
+    def later(self, retry_after: int | None) -> UpstreamError:
+        """The same failure told again, with what is left to wait, marked as remembered."""
+        other = self.again()
+        assert isinstance(other, UpstreamError)
+        other.remembered = True
+        if retry_after is not None:
+            other.retry_after = retry_after
+            other.extra = self.extra | {"retry_after": retry_after}
+            other.headers = self.headers | {"Retry-After": str(retry_after)}
+        return other
 
 
 class UpstreamAuth(UpstreamError):

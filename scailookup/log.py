@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import structlog
 
-__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "scrubber"]
+__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "scrubber", "verbose"]
 
 LEVELS = ("debug", "info", "warning", "error")
 REDACTED = "[redacted]"
@@ -78,11 +78,21 @@ class _ScrubbedStream:
         return self._stream.isatty()
 
 
+_level = "debug"
+
+
+def verbose() -> bool:
+    """Whether debug events are wanted: asked before one is put together on the way of a hit."""
+    return _level == "debug"
+
+
 def configure(level: str = "info", style: str | None = None, stream: IO[str] | None = None) -> None:
     """Send every event, ours and the libraries', to ``stream`` (stderr).
 
     ``style`` is json or console; None takes json off a terminal and console on one.
     """
+    global _level
+    _level = level
     target = stream or sys.stderr
     out: Any = _ScrubbedStream(target)
     if style is None:

@@ -19,6 +19,7 @@ class Metrics:
         self.requests = Counter(
             "scailookup_requests", "Answered requests.", ("route", "status"), registry=self.registry
         )
+        self._requests: dict[tuple[str, int], Counter] = {}
         self.calls = Counter(
             "scailookup_upstream_calls",
             "Finished upstream calls.",
@@ -31,6 +32,13 @@ class Metrics:
             ("upstream", "lookup"),
             registry=self.registry,
         )
+
+    def requested(self, route: str, status: int) -> None:
+        """Count one answered request."""
+        counter = self._requests.get((route, status))
+        if counter is None:
+            counter = self._requests[route, status] = self.requests.labels(route, str(status))
+        counter.inc()
 
     def called(self, call: Call) -> None:
         """Count one upstream call; an upstream's own codes are unbounded and stay out."""

@@ -6,9 +6,13 @@ here does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+import gzip
+import hashlib
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
 
 from scailookup.version import __version__
 
@@ -20,6 +24,7 @@ __all__ = [
     "Caller",
     "Errand",
     "Fetch",
+    "Form",
     "Grant",
     "Judged",
     "Reply",
@@ -27,10 +32,15 @@ __all__ = [
     "Row",
     "SecretStore",
     "Secrets",
+    "Served",
     "Trace",
 ]
 
 VIEW = "scaicore:view"
+# Below this a compressed form gains nothing.
+SMALLEST_PACKED = 256
+# Up to this a badly compressing body may weigh more than accounted for.
+LARGEST_UNKEPT = 4096
 USER_AGENT = f"scailookup/{__version__}"
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -158,16 +168,88 @@ class Judged(Generic[T]):
     dropped: int | None = None
 
 
+_HEAD = b'{"data":'
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The full, unfiltered list of one lookup."""
+    """The full, unfiltered list of one lookup, encoded once.
 
-    rows: Sequence[Row]
-    truncated: bool = False
-    dropped: int = 0
+    ``body`` is what is sent; the JSON of the rows is its first ``length`` bytes after
+    ``{"data":``. ``upstream_seconds`` is how long ``calls`` took.
+    """
+
+    body: bytes = field(repr=False)
+    length: int
+    meta: Mapping[str, Any] = field(default_factory=dict)
     credential: str = "none"
     upstream_seconds: float = 0.0
     calls: int = 0
+
+    @classmethod
+    def of(cls, data: bytes, *, truncated: bool = False, dropped: int = 0, **more: Any) -> Answer:
+        """An answer of the rows that ``data`` is the JSON of."""
+        meta = ({"truncated": True} if truncated else {}) | ({"dropped": dropped} if dropped else {})
+        return cls(_body(data, meta), len(data), meta, **more)
+
+    def rows(self) -> list[Row]:
+        """The rows, decoded afresh: memory holds bytes."""
+        rows: list[Row] = msgspec.json.decode(self._data())
+        return rows
+
+    def with_rows(self, data: bytes) -> bytes:
+        """The body of a selection of the rows."""
+        return _body(data, self.meta)
+
+    def stale(self) -> Answer:
+        """The same, saying in ``meta`` that it is stale."""
+        meta = {**self.meta, "stale": True}
+        return replace(self, body=_body(bytes(self._data()), meta), meta=meta)
+
+    def _data(self) -> memoryview:
+        return memoryview(self.body)[len(_HEAD) : len(_HEAD) + self.length]
+
+
+def _body(data: bytes, meta: Mapping[str, Any]) -> bytes:
+    """``data``, and ``meta`` only when there is something to say."""
+    tail = b',"meta":' + msgspec.json.encode(meta) if meta else b""
+    return b"".join((_HEAD, data, tail, b"}"))
+
+
+class Served(NamedTuple):
+    """An answer as it is given to one caller.
+
+    ``age`` in seconds; ``ttl`` is the freshness left, negative when stale;
+    ``outcome`` is hit, stale, stale-if-error, miss or collapsed (joined another's flight).
+    """
+
+    answer: Answer
+    form: Form
+    outcome: str
+    age: float = 0.0
+    ttl: float = 0.0
+
+
+class Form:
+    """Ready bytes of one body with its strong ETag, and the same compressed once somebody wants that."""
+
+    __slots__ = ("_packed", "body", "etag", "weight")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+        self._packed: tuple[bytes, str] | None = None
+        # A third more covers the compressed form: one that is larger is not kept.
+        self.weight = len(body) + len(body) // 3
+
+    def packed(self) -> tuple[bytes, str] | None:
+        """The gzip bytes with an ETag of their own; None when the body is too small to gain."""
+        if self._packed is None and len(self.body) >= SMALLEST_PACKED:
+            small = gzip.compress(self.body, compresslevel=6, mtime=0)
+            if len(small) > len(self.body) // 3 and len(self.body) > LARGEST_UNKEPT:
+                return small, self.etag[:-1] + '-gz"'
+            self._packed = small, self.etag[:-1] + '-gz"'
+        return self._packed
 
 
 class Fetch(Protocol):
@@ -202,6 +284,9 @@ class Secrets(Protocol):
 
     async def get(self, path: str, *, fresh: bool = False) -> Secret | None:
         """The secret at ``path``, None when there is none; raises SecretsUnavailable."""
+
+    def held(self, path: str) -> Secret | None:
+        """The same from memory alone; raises LookupError when a fresh value is not held."""
 
     async def put(self, path: str, data: Secret) -> None:
         """Set or replace the secret; raises SecretsUnavailable."""

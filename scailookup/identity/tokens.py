@@ -67,12 +67,14 @@ class Tokens:
         self._known: OrderedDict[bytes, Caller] = OrderedDict()
         self._generation = -1
 
-    def remembered(self, token: str) -> Caller | None:
-        """The caller of a token verified before, while it lasts and its key stands."""
+    def remembered(self, values: Sequence[str]) -> Caller | None:
+        """The caller of Authorization headers verified before, while token and key stand."""
+        if len(values) != 1:
+            return None
         if self._generation != self._keys.generation:
             self._known.clear()
             self._generation = self._keys.generation
-        mark = self._mark(token)
+        mark = self._mark(values[0])
         caller = self._known.get(mark)
         if caller is None:
             return None
@@ -82,18 +84,22 @@ class Tokens:
         self._known.move_to_end(mark)
         return caller
 
-    async def caller(self, token: str) -> Caller:
-        """Verify ``token``; raises Unauthenticated, or IdentityUnavailable without keys."""
-        known = self.remembered(token)
+    async def caller(self, values: Sequence[str]) -> Caller:
+        """The caller of the Authorization headers ``values``.
+
+        Raises Unauthenticated, or IdentityUnavailable without keys.
+        """
+        known = self.remembered(values)
         if known is not None:
             return known
+        token = bearer(values)
         algorithm, kid = _header(token)
         keys = await self._keys.find(kid, algorithm)
         if not keys:
             raise Unauthenticated("the access token is signed with a key that ScaiKey does not list")
         caller = self._verify(token, algorithm, keys)
-        self.remembered(token)  # forget what older keys signed before adding to it
-        self._known[self._mark(token)] = caller
+        self.remembered(values)  # forget what older keys signed before adding to it
+        self._known[self._mark(values[0])] = caller
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return caller
@@ -122,8 +128,9 @@ class Tokens:
             raise Unauthenticated("the access token is of another issuer")
         return caller
 
-    def _mark(self, token: str) -> bytes:
-        return hashlib.blake2b(token.encode(), key=self._pepper, digest_size=16).digest()
+    def _mark(self, header: str) -> bytes:
+        """What a header is remembered under: its hash, so that no token lies in the table."""
+        return hashlib.blake2b(header.encode(), key=self._pepper, digest_size=16).digest()
 
 
 def _header(token: str) -> tuple[str, str | None]:

@@ -17,12 +17,11 @@ _FIXES = {
     "tls": "The operator must mend {name}'s certificate, or the CA bundle that scailookup trusts.",
     "bad_shape": "The operator must check that {name}'s base URL and path lead to its list, "
     "not to a page or another service.",
+    "circuit_open": "Wait as `retry_after` says; the operator must find out why {name} does not answer.",
     "too_large": "The operator must raise SCAILOOKUP_MAX_BODY, or the upstream must answer in smaller pages.",
     "redirected": "The operator must set {name}'s base URL to the address it redirects to.",
 }
-_LIMITED = (
-    "Wait as `retry_after` says; if it happens often, the operator of {name} must raise the limit."
-)
+_LIMITED = "Wait as `retry_after` says; if it happens often, the operator of {name} must raise the limit."
 _ABSENT = "Check the ids in the path; if they are right, the operator must check {name}'s base URL and path."
 _THEIRS = "Try again shortly; if it stays, the operator of {name} must look at it, with the request id."
 _REFUSED = "The operator must look at what {name} refuses: its code and message are above."

@@ -35,5 +35,5 @@ def ask_me(way_out: WayOut, grid_url: str, seconds: float) -> Any:
     return ask
 
 
-def _judged(reply: Reply) -> Judged[Any]:
+async def _judged(reply: Reply) -> Judged[Any]:
     return Judged(judge(reply))

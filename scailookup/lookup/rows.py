@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from scailookup.declare import Lookup
 from scailookup.model import Row
 
 __all__ = ["Reader"]
+
+# Records read at a stretch: some milliseconds of work.
+_STRETCH = 250
 
 
 class Reader:
@@ -34,13 +38,18 @@ class Reader:
         """Whether there were records and not one could be read."""
         return self.dropped > 0 and self.readable == 0
 
-    def take(self, records: Sequence[Any]) -> tuple[int, int]:
-        """Read one page; answers how many rows it added and how many records it dropped."""
+    async def take(self, records: Sequence[Any]) -> tuple[int, int]:
+        """Read one page; answers how many rows it added and how many records it dropped.
+
+        A long page lets others have the loop in between.
+        """
         before = len(self.rows), self.dropped
-        for raw in records:
+        for number, raw in enumerate(records, 1):
             self._one(raw)
             if self.full:
                 break
+            if number % _STRETCH == 0:
+                await asyncio.sleep(0)
         return len(self.rows) - before[0], self.dropped - before[1]
 
     def _one(self, raw: Any) -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import msgspec
 import structlog
 
 from scailookup import envelopes
-from scailookup.auth import Basic, Bearer, Header, Platform
 from scailookup.cache import Cache
 from scailookup.credentials import Credentials
 from scailookup.declare import Lookup, Upstream
 from scailookup.errors import CallFailed, ScailookupError, SecretsUnavailable, UpstreamError
 from scailookup.lookup.blame import blame
 from scailookup.lookup.rows import Reader
-from scailookup.model import Answer, Caller, Errand, Grant, Judged, Reply, Trace
+from scailookup.model import Answer, Caller, Errand, Grant, Judged, Reply, Served, Trace
 from scailookup.replies import judge
 
 __all__ = ["Bound", "Limits", "Lookups", "WayOut"]
@@ -71,21 +73,57 @@ class Lookups:
         self._cache = cache
         self._credentials = credentials
         self._way_out = way_out
+        self._pepper = secrets.token_bytes(32)
 
-    async def answer(self, bound: Bound, caller: Caller, trace: Trace) -> Answer:
-        """The full list for ``caller``.
+    async def answer(self, bound: Bound, caller: Caller, trace: Trace) -> Served:
+        """The full list for ``caller``; a stored key that gets 401 is read afresh and tried once more.
 
         Raises MissingCredentials, SecretsUnavailable, Overloaded, UpstreamAuth or
         UpstreamApi; each carries the credential step once that is known.
         """
         deadline = asyncio.get_running_loop().time() + self._limits.deadline
         grant = await self._choose(bound, caller, deadline)
-        key = (grant, caller.tenant, bound.upstream.name, bound.lookup.name, tuple(bound.values.items()))
         try:
-            return await self._cache.answer(key, lambda: self._load(bound, caller, grant, trace, deadline))
+            return await self._served(bound, caller, grant, trace, deadline)
+        except UpstreamError as exc:
+            renewable = exc.upstream_status == 401 and not exc.remembered and _stored(grant)
+            renewed = await self._renewed(bound, caller, deadline) if renewable else None
+            if renewed is None or renewed == grant or renewed.step != grant.step:
+                raise
+        return await self._served(bound, caller, renewed, trace, deadline)
+
+    def recall(self, bound: Bound, caller: Caller) -> Served | None:
+        """The answer, when credential and answer are both at hand and fresh; nobody is asked."""
+        grant = self._credentials.recall(bound.upstream, caller)
+        return None if grant is None else self._cache.peek(self._key(bound, caller, grant))
+
+    async def _served(
+        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
+    ) -> Served:
+        try:
+            return await self._cache.answer(
+                self._key(bound, caller, grant), lambda: self._pages(bound, caller, grant, trace, deadline)
+            )
         except ScailookupError as exc:
             exc.credential = exc.credential or grant.step
             raise
+
+    def _key(self, bound: Bound, caller: Caller, grant: Grant) -> bytes:
+        """What an answer is held under: a keyed hash, so that memory and peers learn no credential.
+
+        It holds all that may change the full list. Filters are applied to that list later.
+        """
+        parts = (
+            grant.secret,
+            caller.tenant,
+            grant.base_url,
+            bound.upstream.name,
+            bound.lookup.name,
+            *bound.values.values(),
+        )
+        # The lengths keep two lists of parts apart that read the same joined.
+        text = "\0".join(parts) + "\0" + ",".join([str(len(part)) for part in parts])
+        return hashlib.blake2b(text.encode(), key=self._pepper, digest_size=32).digest()
 
     async def _choose(self, bound: Bound, caller: Caller, deadline: float, *, fresh: bool = False) -> Grant:
         """The credential, within the deadline: a hanging store is a failing one."""
@@ -94,20 +132,6 @@ class Lookups:
                 return await self._credentials.choose(bound.upstream, caller, fresh=fresh)
         except TimeoutError:
             raise SecretsUnavailable("the secret store did not answer in time") from None
-
-    async def _load(
-        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
-    ) -> Answer:
-        """Follow the pages; a stored key that gets 401 is read afresh and tried once more."""
-        try:
-            return await self._pages(bound, caller, grant, trace, deadline)
-        except UpstreamError as exc:
-            if exc.upstream_status != 401 or not _stored(bound.upstream, grant):
-                raise
-            renewed = await self._renewed(bound, caller, deadline)
-            if renewed is None or renewed == grant or renewed.step != grant.step:
-                raise
-        return await self._pages(bound, caller, renewed, trace, deadline)
 
     async def _renewed(self, bound: Bound, caller: Caller, deadline: float) -> Grant | None:
         try:
@@ -138,8 +162,8 @@ class Lookups:
             url, truncated = self._after(page, url, asked, reader)
         if reader.unreadable:  # every page of a list cut short
             raise blame(CallFailed("bad_shape", UNREADABLE), bound.upstream, grant)
-        return Answer(
-            rows=reader.rows,
+        return Answer.of(
+            msgspec.json.encode(reader.rows),
             truncated=truncated,
             dropped=reader.dropped,
             credential=grant.step,
@@ -176,11 +200,11 @@ class Lookups:
         return following, False
 
 
-def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
+async def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
     """Read one good page into ``reader``; raises CallFailed for a bad one."""
     body = judge(reply)
     try:
-        kept, dropped = reader.take(envelopes.records(body))
+        kept, dropped = await reader.take(envelopes.records(body))
     except CallFailed as exc:
         raise CallFailed(exc.code, exc.text, status=reply.status) from None
     page = envelopes.next_page(body, reply.headers)
@@ -189,8 +213,6 @@ def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
     return Judged(page, kept, dropped)
 
 
-def _stored(upstream: Upstream, grant: Grant) -> bool:
+def _stored(grant: Grant) -> bool:
     """Whether the credential came out of the secret store and may have been changed there."""
-    return grant.step in ("tenant", "shared") and isinstance(
-        upstream.auth, Platform | Bearer | Header | Basic
-    )
+    return grant.step in ("tenant", "shared")

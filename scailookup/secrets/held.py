@@ -109,6 +109,16 @@ class HeldSecrets:
                     return entry.value
         return self._fallback(path, entry, forced=fresh)
 
+    def held(self, path: str) -> Secret | None:
+        """What ``get`` would answer from memory; raises LookupError when it would have to ask."""
+        if self._store is None:
+            return None
+        entry = self._entries.get(path)
+        if entry is None or self._clock() >= entry.fresh_until:
+            raise LookupError(path)
+        self._entries.move_to_end(path)
+        return entry.value
+
     async def put(self, path: str, data: Secret) -> None:
         """Write the secret through to the store, then hold it.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -13,6 +14,7 @@ from scailookup.errors import CallFailed
 from scailookup.log import scrubber
 from scailookup.model import Call, Errand, Fetch, Judged, Reply
 from scailookup.replies import launder
+from scailookup.transport.circuit import Circuits
 from scailookup.transport.gate import Gate
 
 __all__ = ["ATTEMPTS", "PLACES", "Door"]
@@ -21,6 +23,7 @@ ATTEMPTS = 2
 PLACES = 64
 _PAUSE = 0.05
 _T = TypeVar("_T")
+Judge = Callable[[Reply], Awaitable[Judged[_T]]]
 _log = structlog.get_logger("scailookup.upstream")
 
 
@@ -32,20 +35,40 @@ class Door:
     """
 
     def __init__(
-        self, connect: Callable[[str], Fetch], observe: Callable[[Call], None], *, places: int = PLACES
+        self,
+        connect: Callable[[str], Fetch],
+        observe: Callable[[Call], None],
+        *,
+        places: int = PLACES,
+        circuits: Circuits | None = None,
     ) -> None:
         self._connect = connect
         self._observe = observe
         self._places = places
+        self._circuits = circuits or Circuits(0)
         self._clients: dict[str, Fetch] = {}
         self._gates: dict[str, Gate] = {}
 
-    async def call(self, errand: Errand, judge: Callable[[Reply], Judged[_T]]) -> _T:
+    async def call(self, errand: Errand, judge: Judge[_T]) -> _T:
         """Make the call and have ``judge`` read the reply.
 
         A second attempt follows only a failure that says it is repeatable, with
-        time left. Raises CallFailed, or Overloaded when no place comes in time.
+        time left. Raises CallFailed (``circuit_open`` without a call), or
+        Overloaded when no place comes in time.
         """
+        parts = urlsplit(errand.url)
+        address = f"{parts.scheme}://{parts.netloc}"
+        self._circuits.admit(address)
+        outcome: BaseException | None = None
+        try:
+            return await self._attempts(errand, judge)
+        except BaseException as exc:
+            outcome = exc
+            raise
+        finally:
+            self._circuits.settle(address, outcome)
+
+    async def _attempts(self, errand: Errand, judge: Judge[_T]) -> _T:
         loop = asyncio.get_running_loop()
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -57,7 +80,7 @@ class Door:
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, errand: Errand, judge: Callable[[Reply], Judged[_T]], attempt: int) -> _T:
+    async def _attempt(self, errand: Errand, judge: Judge[_T], attempt: int) -> _T:
         loop = asyncio.get_running_loop()
         gate = self._gates.setdefault(errand.upstream, Gate(self._places))
         await gate.enter(errand.deadline)
@@ -69,7 +92,7 @@ class Door:
         try:
             reply = await self._client(errand.upstream)(errand.request(), deadline=errand.deadline)
             status = reply.status
-            judged = judge(reply)
+            judged = await judge(reply)
             code = None
             return judged.value
         except CallFailed as exc:

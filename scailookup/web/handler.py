@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,13 +16,16 @@ from tornado.httputil import HTTPHeaders
 from tornado.web import RequestHandler
 
 from scailookup.errors import Internal, InvalidParameter, MethodNotAllowed, NotFound, ScailookupError
-from scailookup.identity import Permissions, Tokens, bearer
+from scailookup.identity import Permissions, Tokens
+from scailookup.log import verbose
 from scailookup.metrics import Metrics
 from scailookup.model import VIEW, Caller, Trace
 
 __all__ = [
     "ANY_CALLER",
+    "BASE_HEADERS",
     "OPEN",
+    "SERVER",
     "Guard",
     "Handler",
     "Missing",
@@ -29,9 +33,13 @@ __all__ = [
     "Permission",
     "Role",
     "Web",
+    "report_request",
+    "request_id_of",
     "trace_of",
 ]
 
+SERVER = "scailookup"
+BASE_HEADERS = (("X-Content-Type-Options", "nosniff"),)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,200})?")
 _LONGEST_TRACESTATE = 512
@@ -81,6 +89,15 @@ class Guard:
         self._permissions = permissions
         self._principal = principal
 
+    def recall(self, headers: HTTPHeaders, need: Need) -> Caller | None:
+        """The caller, when memory alone can tell that the need is met; None when it cannot."""
+        caller: Caller | None = self._principal
+        if self._tokens is not None:
+            caller = self._tokens.remembered(headers.get_list("Authorization"))
+        if caller is None or not isinstance(need, Permission):
+            return None
+        return caller if self._permissions.decide(caller, need.name) else None
+
     async def admit(self, headers: HTTPHeaders, need: Need, trace: Trace) -> Caller | None:
         """The caller, when the need is met; None on an open route.
 
@@ -90,7 +107,7 @@ class Guard:
             return None
         caller = self._principal
         if self._tokens is not None:
-            caller = await self._tokens.caller(bearer(headers.get_list("Authorization")))
+            caller = await self._tokens.caller(headers.get_list("Authorization"))
         if isinstance(need, Permission):
             await self._permissions.require(caller, need.name, trace)
         elif isinstance(need, Role):
@@ -108,11 +125,21 @@ class Web:
     busy: int = 0
 
 
+_boot = secrets.token_hex(8)
+_serial = itertools.count(1)
+
+
+def request_id_of(headers: HTTPHeaders) -> str:
+    """The caller's X-Request-ID when it is one and well formed; else one of ours, unique and cheap."""
+    given = headers.get_list("X-Request-Id")
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0]
+    return f"{_boot}{next(_serial):016x}"
+
+
 def trace_of(headers: HTTPHeaders) -> Trace:
     """The request's ids: the caller's where they are well formed, else a new one of ours."""
-    given = headers.get_list("X-Request-ID")
-    good = len(given) == 1 and _REQUEST_ID.fullmatch(given[0])
-    request_id = given[0] if good else secrets.token_hex(16)
+    request_id = request_id_of(headers)
     parents, states = headers.get_list("traceparent"), headers.get_list("tracestate")
     if len(parents) != 1 or not _TRACEPARENT.fullmatch(parents[0]):
         return Trace(request_id)
@@ -147,11 +174,12 @@ class Handler(RequestHandler):
     def set_default_headers(self) -> None:
         """Only what every answer has, errors too."""
         self.clear_header("Content-Type")
-        self.set_header("Server", "scailookup")
         if not hasattr(self, "trace"):  # an error clears the headers and comes here again
             self.trace = trace_of(self.request.headers)
+        self.set_header("Server", SERVER)
+        for name, value in BASE_HEADERS:
+            self.set_header(name, value)
         self.set_header("X-Request-ID", self.trace.request_id)
-        self.set_header("X-Content-Type-Options", "nosniff")
 
     async def prepare(self) -> None:
         """Ids, CORS, method, body size, caller, permission: in this order, before any handler runs."""
@@ -251,17 +279,43 @@ class Handler(RequestHandler):
     def on_finish(self) -> None:
         """Count the request, and tell of it at debug."""
         self.web.busy -= 1
-        self.web.metrics.requests.labels(self.route_name, str(self.get_status())).inc()
-        _log.debug(
-            "request",
-            method=self.request.method,
+        report_request(
+            self.web,
             route=self.route_name,
+            method=self.request.method or "",
             status=self.get_status(),
             error=getattr(self, "error", None),
-            tenant=self.caller.tenant if self.caller else None,
-            duration_ms=round((perf_counter() - self.started) * 1000, 1),
+            caller=self.caller,
+            started=self.started,
             request_id=self.trace.request_id,
         )
+
+
+def report_request(
+    web: Web,
+    *,
+    route: str,
+    method: str,
+    status: int,
+    error: str | None,
+    caller: Caller | None,
+    started: float,
+    request_id: str,
+) -> None:
+    """Count one answered request and tell of it at debug, whichever road it took."""
+    web.metrics.requested(route, status)
+    if not verbose():
+        return
+    _log.debug(
+        "request",
+        method=method,
+        route=route,
+        status=status,
+        error=error,
+        tenant=caller.tenant if caller else None,
+        duration_ms=round((perf_counter() - started) * 1000, 1),
+        request_id=request_id,
+    )
 
 
 class Missing(Handler):

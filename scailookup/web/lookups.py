@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from time import perf_counter
+import asyncio
 from typing import Any
 
 import msgspec
 
 from scailookup.declare import Lookup, Upstream
 from scailookup.errors import PluginFailed, ScailookupError
-from scailookup.lookup import Bound, Lookups, parse_query, parse_value
+from scailookup.lookup import Bound, Lookups, Selection, parse_query, parse_value
 from scailookup.lookup.params import MAX_LIMIT
-from scailookup.model import Answer, Row
+from scailookup.model import Form, Served
 from scailookup.plugins import Plugin, Plugins
 from scailookup.web.handler import Handler
+from scailookup.web.reply import LookupReply, accepts_gzip, lookup_reply
 
-__all__ = ["CatalogueHandler", "FailedPluginHandler", "LookupHandler", "catalogue", "encode"]
+LONG_BODY = 64 * 1024
 
-
-def encode(rows: Sequence[Row], answer: Answer) -> bytes:
-    """The body: ``data``, and ``meta`` only when there is something to say."""
-    meta: dict[str, Any] = {}
-    if answer.truncated:
-        meta["truncated"] = True
-    if answer.dropped:
-        meta["dropped"] = answer.dropped
-    return msgspec.json.encode({"data": rows, "meta": meta} if meta else {"data": rows})
+__all__ = ["CatalogueHandler", "FailedPluginHandler", "LookupHandler", "catalogue"]
 
 
 class LookupHandler(Handler):
@@ -43,31 +34,30 @@ class LookupHandler(Handler):
         selection = parse_query(self.request.query, self.lookup)
         bound = Bound(self.upstream, self.lookup, values)
         assert self.caller is not None
-        answer = await self.lookups.answer(bound, self.caller, self.trace)
-        body = encode(selection.apply(answer.rows, self.lookup.key), answer)
-        self._headers_of(answer, body)
-        if self.check_etag_header():
-            self.set_status(304)
-            self.finish()
-        else:
-            self.send(body)
+        served = await self.lookups.answer(bound, self.caller, self.trace)
+        reply = await self._reply(served, selection)
+        self.clear_header("Vary")
+        for name, value in reply.headers:
+            self.set_header(name, value)
+        self.set_status(reply.status)
+        self.finish(reply.body or None)
 
-    def _headers_of(self, answer: Answer, body: bytes) -> None:
-        self.set_header("ETag", f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"')
-        self.set_header("Age", "0")
-        self.set_header("Cache-Control", "private, no-cache")
-        self.set_header("Cache-Status", "scailookup; fwd=miss")
-        self.set_header("Vary", ", ".join(["Authorization, Accept-Encoding", *self.get_vary()]))
-        if answer.credential != "none":
-            self.set_header("X-Lookup-Credential", answer.credential)
-        total = (perf_counter() - self.started) * 1000
-        self.set_header(
-            "Server-Timing", f"upstream;dur={answer.upstream_seconds * 1000:.1f}, total;dur={total:.1f}"
+    async def _reply(self, served: Served, selection: Selection) -> LookupReply:
+        """The answer's bytes: the ready ones, or those of the selection."""
+        if not selection.everything:
+            rows = selection.apply(served.answer.rows(), self.lookup.key)
+            served = served._replace(form=Form(served.answer.with_rows(msgspec.json.encode(rows))))
+        request = self.request.headers
+        if len(served.form.body) > LONG_BODY and accepts_gzip(request.get("Accept-Encoding", "")):
+            # The interpreter's lock is free while zlib works: nobody waits for a long list.
+            await asyncio.to_thread(served.form.packed)
+        return lookup_reply(
+            served,
+            accept_encoding=request.get("Accept-Encoding", ""),
+            if_none_match=request.get("If-None-Match"),
+            started=self.started,
+            vary_origin=bool(self.web.cors_origins),
         )
-
-    def get_vary(self) -> list[str]:
-        """What varies besides: the origin, where browsers are let in."""
-        return ["Origin"] if self.web.cors_origins else []
 
 
 class FailedPluginHandler(Handler):

@@ -47,7 +47,7 @@ class Routes(Router):
     """The routing table, and the Tornado router over it."""
 
     def __init__(self, web: Any) -> None:
-        self._web = web
+        self.web = web
         self._root = _Node()
         self._application = Application([])
 
@@ -90,7 +90,7 @@ class Routes(Router):
         """Tornado's question: who answers this request?"""
         found = self.find(request.path)
         target, values = found or (Target(Missing, "none"), {})
-        options = {"web": self._web, "route_name": target.name, **target.options}
+        options = {"web": self.web, "route_name": target.name, **target.options}
         delegate = self._application.get_handler_delegate(
             request,
             target.handler,

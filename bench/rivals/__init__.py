@@ -1,0 +1,1 @@
+"""What else could answer in scailookup's place, each as its own process."""

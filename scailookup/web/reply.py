@@ -1,0 +1,85 @@
+"""The headers and bytes of a lookup's answer: one function, whichever road the request took."""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+from typing import NamedTuple
+
+from scailookup.model import Form, Served
+
+__all__ = ["LookupReply", "accepts_gzip", "lookup_reply"]
+
+_VARY = "Authorization, Accept-Encoding"
+_TAGS = re.compile(r'\*|(?:W/)?"[^"]*"')
+_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
+
+
+class LookupReply(NamedTuple):
+    """Status, headers in their order, and body (empty with a 304)."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def accepts_gzip(accept: str) -> bool:
+    """Whether an ``Accept-Encoding`` takes gzip."""
+    found = _GZIP.search(accept) if accept else None
+    return found is not None and found[1] not in ("0", "0.0", "0.00", "0.000")
+
+
+def lookup_reply(
+    served: Served, *, accept_encoding: str, if_none_match: str | None, started: float, vary_origin: bool
+) -> LookupReply:
+    """What to send for ``served``; ``started`` is when the request came (perf_counter)."""
+    body, etag, packed = _form(served.form, accept_encoding)
+    same = if_none_match is not None and _matches(if_none_match, etag)
+    headers = [
+        ("Etag", etag),  # as Tornado spells it, on either road
+        ("Age", str(int(served.age))),
+        ("Cache-Control", "private, no-cache"),
+        ("Cache-Status", _cache_status(served)),
+        (
+            "Vary",
+            "Authorization, Accept-Encoding, Origin" if vary_origin else "Authorization, Accept-Encoding",
+        ),
+    ]
+    if served.answer.credential != "none":
+        headers.append(("X-Lookup-Credential", served.answer.credential))
+    headers.append(("Server-Timing", _timing(served, started)))
+    if same:
+        return LookupReply(304, headers, b"")
+    if packed:
+        headers.append(("Content-Encoding", "gzip"))
+    headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return LookupReply(200, headers, body)
+
+
+def _form(form: Form, accept_encoding: str) -> tuple[bytes, str, bool]:
+    packed = form.packed() if accepts_gzip(accept_encoding) else None
+    return (form.body, form.etag, False) if packed is None else (*packed, True)
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """RFC 9110's weak comparison, which is the one for If-None-Match."""
+    if if_none_match == etag:
+        return True
+    return any(tag == "*" or tag.removeprefix("W/") == etag for tag in _TAGS.findall(if_none_match))
+
+
+def _cache_status(served: Served) -> str:
+    """RFC 9211: what was held and what was asked."""
+    if served.outcome == "miss":
+        return "scailookup; fwd=uri-miss"
+    if served.outcome == "collapsed":
+        return "scailookup; fwd=uri-miss; collapsed"
+    status = f"scailookup; hit; ttl={int(served.ttl)}"
+    return status if served.outcome == "hit" else f"{status}; detail={served.outcome}"
+
+
+def _timing(served: Served, started: float) -> str:
+    total = f"total;dur={(perf_counter() - started) * 1000:.1f}"
+    if served.outcome in ("miss", "collapsed"):
+        return f"upstream;dur={served.answer.upstream_seconds * 1000:.1f}, {total}"
+    return total

@@ -1,0 +1,185 @@
+"""Fakes for unit tests, one at each seam: the clock, Fetch, Secrets; and a loopback server of raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from scailookup.model import Reply, Request
+from scailookup.settings import Settings, load
+
+BASICS = {"SCAIKEY_BASE_URL": "https://scaikey.example", "SCAIKEY_AUDIENCE": "app_scaiflow"}
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+)
+
+
+def json_with(*names: str) -> st.SearchStrategy[Any]:
+    """Arbitrary JSON whose objects often use ``names``."""
+    key = st.sampled_from(names) | st.text(max_size=5)
+    return st.recursive(
+        SCALARS | st.sampled_from(names),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(key, inner, max_size=6),
+        max_leaves=25,
+    )
+
+
+def settings(**names: str) -> Settings:
+    """Sound settings, with these variables besides."""
+    return load({**BASICS, **names}, system_file=None)
+
+
+def reply(body: Any, status: int = 200, **headers: str) -> Reply:
+    """A reply whose body is ``body`` as JSON; bytes stand as they are."""
+    raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+
+
+class FakeClock:
+    """A clock that goes when told."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeFetch:
+    """A Fetch that answers each url as told: a Reply, an exception, or a body to wrap.
+
+    While ``gate`` is an event, every request waits for it.
+    """
+
+    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.requests: list[Request] = []
+        self.gate: asyncio.Event | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        """The urls asked for, in order."""
+        return [request.url for request in self.requests]
+
+    async def __call__(self, request: Request, *, deadline: float) -> Reply:
+        self.requests.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        answer = self.answers.get(request.url, Reply(404, {}, b"{}"))
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer if isinstance(answer, Reply) else reply(answer)
+
+
+class FakeSecrets:
+    """Secrets in memory; an exception in the place of a secret is raised."""
+
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        self.data = dict(data or {})
+        self.asked: list[tuple[str, bool]] = []
+
+    async def get(self, path: str, *, fresh: bool = False) -> Any:
+        self.asked.append((path, fresh))
+        found = self.data.get(path)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def put(self, path: str, data: Mapping[str, str]) -> None:
+        self.data[path] = data
+
+
+@dataclass(frozen=True)
+class Says:
+    """What a Wire does with one request: send ``data``, then keep, close, reset or hang."""
+
+    data: bytes = b""
+    then: str = "keep"
+
+
+def ok(body: bytes = b"{}", *lines: str, status: str = "200 OK") -> Says:
+    """A complete answer on a connection that stays open."""
+    head = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *lines))
+    return Says(head.encode() + b"\r\n" + body)
+
+
+class Wire:
+    """A loopback server of raw bytes: it keeps what came in and says what it is told, in turn."""
+
+    def __init__(self, says: list[Says]) -> None:
+        self._says = says
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.tasks: list[asyncio.Task[None] | None] = []
+        self.gone = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.port = 0
+
+    def lines(self, number: int = 0) -> list[str]:
+        """The lines of a request, the first one and its headers."""
+        return self.requests[number].decode("latin-1").rstrip("\r\n").split("\r\n")
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection from start to end."""
+        self.connections += 1
+        self.tasks.append(asyncio.current_task())
+        try:
+            while True:
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+                self.asked.set()
+                say = self._says.pop(0) if len(self._says) > 1 else self._says[0]
+                writer.write(say.data)
+                await writer.drain()
+                if say.then == "hang":
+                    await reader.read()
+                if say.then == "reset":
+                    sock = writer.get_extra_info("socket")
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if say.then != "keep":
+                    break
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self.gone.set()
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def wire(*says: Says, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
+    """A Wire that listens while the block runs."""
+    made = Wire(list(says) or [ok()])
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+        for task in made.tasks:
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*filter(None, made.tasks), return_exceptions=True)
+
+
+def jwks(*keys: tuple[str, Any]) -> dict[str, Any]:
+    """The key set of these ``(kid, private key)``."""
+    return {"keys": [_jwk(kid, key) for kid, key in keys]}
+
+
+def _jwk(kid: str, key: Any) -> dict[str, Any]:
+    kind, alg = (RSAAlgorithm, "RS256") if isinstance(key, rsa.RSAPrivateKey) else (ECAlgorithm, "ES256")
+    return {**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig", "alg": alg}
