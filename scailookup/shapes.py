@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 __all__ = ["at", "count", "model_row", "only", "prose", "text", "texts", "whole"]
 
@@ -48,6 +49,8 @@ def texts(value: Any) -> list[str]:
 
 def whole(value: Any) -> int | None:
     """``value`` as a whole number: an int, a finite float cut down, or a string of one; never a bool."""
+    if type(value) is int:
+        return value if -_LARGEST <= value <= _LARGEST else None
     if isinstance(value, str):
         try:
             value = float(value) if re.fullmatch(r"\s*-?[0-9]{1,16}(\.[0-9]*)?\s*", value) else None
@@ -72,8 +75,16 @@ def only(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-_SLUG = ("slug", "id", "model_name", "key", "name", "model")
-_CONTEXT = (
+Path = tuple[str, ...]
+
+
+def _paths(*dotted: str) -> tuple[Path, ...]:
+    return tuple([tuple(name.split(".")) for name in dotted])
+
+
+_SLUG = _paths("slug", "id", "model_name", "key", "name", "model")
+_TITLE = _paths("display_name", "displayName", "title", "name")
+_CONTEXT = _paths(
     "context_window",
     "context_length",
     "max_context_length",
@@ -87,7 +98,7 @@ _CONTEXT = (
     "inputTokenLimit",
     "top_provider.context_length",
 )
-_OUTPUT = (
+_OUTPUT = _paths(
     "max_output_tokens",
     "max_completion_tokens",
     "top_provider.max_completion_tokens",
@@ -96,6 +107,77 @@ _OUTPUT = (
     "model_info.max_output_tokens",
     "outputTokenLimit",
 )
+_KIND = _paths("modality", "mode", "model_info.mode", "type")
+_OUTPUT_WORDS = _paths(
+    "output_modalities", "architecture.output_modalities", "modalities.output", "outputModalities"
+)
+_ARROWS = _paths("modality", "architecture.modality")
+_PLAIN = ("status", "health_status", "owned_by")
+# What a record may be asked for; a plan is made of those that it has.
+_ASKED = frozenset(
+    path[0] for paths in (_SLUG, _TITLE, _CONTEXT, _OUTPUT, _KIND, _OUTPUT_WORDS, _ARROWS) for path in paths
+) | {
+    *_PLAIN,
+    "description",
+    "providers",
+    "max_tokens",
+    "capabilities",
+    "endpoints",
+    "supportedGenerationMethods",
+}
+
+
+class _Plan(NamedTuple):
+    """The candidates that records with certain keys have at all, target by target.
+
+    The records of a list have the same few keys, and most candidates are not among them.
+    """
+
+    slug: tuple[Path, ...]
+    title: tuple[Path, ...]
+    context: tuple[Path, ...]
+    output: tuple[Path, ...]
+    kind: tuple[Path, ...]
+    plain: tuple[str, ...]
+    has: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def _plan(keys: frozenset[str]) -> _Plan:
+    def present(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple([path for path in paths if path[0] in keys])
+
+    return _Plan(
+        slug=present(_SLUG),
+        title=present(_TITLE),
+        context=present(_CONTEXT),
+        output=present(_OUTPUT),
+        kind=present(_KIND),
+        plain=tuple([name for name in _PLAIN if name in keys]),
+        has=keys,
+    )
+
+
+def _reach(raw: Any, path: Path) -> Any:
+    for part in path:
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return raw
+
+
+def _text(raw: Mapping[str, Any], paths: tuple[Path, ...]) -> str | None:
+    for path in paths:
+        value = _reach(raw, path)
+        if isinstance(value, str) and value.strip():
+            return value
+    return None
+
+
+def _count(raw: Mapping[str, Any], paths: tuple[Path, ...]) -> int | None:
+    for path in paths:
+        value = whole(_reach(raw, path))
+        if value is not None and value > 0:
+            return value
+    return None
 
 
 def model_row(raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -103,44 +185,43 @@ def model_row(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
     ``slug`` is never rewritten: ids hold slashes, colons and whole paths.
     """
-    slug = text(raw, *_SLUG)
+    plan = _plan(_ASKED.intersection(raw))
+    slug = _text(raw, plan.slug)
     if slug is None:
         return None
-    name = text(raw, "display_name", "displayName", "title")
-    return only(
-        {
-            "slug": slug,
-            "display_name": name or text(raw, "name") or slug,
-            "modality": modality(raw),
-            "context_window": context_window(raw),
-            "max_output_tokens": max_output_tokens(raw),
-            "description": prose(raw, "description"),
-            "status": text(raw, "status"),
-            "health_status": text(raw, "health_status"),
-            "owned_by": text(raw, "owned_by"),
-        }
-    )
+    row: dict[str, Any] = {"slug": slug, "display_name": _text(raw, plan.title) or slug}
+    for name, value in (
+        ("modality", _modality(raw, plan)),
+        ("context_window", _context_window(raw, plan)),
+        ("max_output_tokens", _max_output_tokens(raw, plan)),
+        ("description", prose(raw, "description")),
+    ):
+        if value is not None:
+            row[name] = value
+    for name in plan.plain:
+        value = raw[name]
+        if isinstance(value, str) and value.strip():
+            row[name] = value
+    return row
 
 
-def context_window(raw: Mapping[str, Any]) -> int | None:
+def _context_window(raw: Mapping[str, Any], plan: _Plan) -> int | None:
     """Tokens a model takes in; with several providers the smallest, since any may serve."""
-    found = count(raw, *_CONTEXT)
-    if found is not None:
+    found = _count(raw, plan.context)
+    if found is not None or "providers" not in plan.has:
         return found
-    providers = raw.get("providers")
-    sizes = (
-        [count(p, "context_length") for p in providers if isinstance(p, dict)]
-        if isinstance(providers, list)
-        else []
-    )
+    providers = raw["providers"]
+    if not isinstance(providers, list):
+        return None
+    sizes = [count(p, "context_length") for p in providers if isinstance(p, dict)]
     return min((size for size in sizes if size is not None), default=None)
 
 
-def max_output_tokens(raw: Mapping[str, Any]) -> int | None:
+def _max_output_tokens(raw: Mapping[str, Any], plan: _Plan) -> int | None:
     """Tokens a model gives out. A lone ``max_tokens`` is ambiguous and says nothing."""
-    found = count(raw, *_OUTPUT)
-    if found is None and count(raw, "max_input_tokens") is not None:
-        found = count(raw, "max_tokens")
+    found = _count(raw, plan.output)
+    if found is None and "max_tokens" in plan.has and count(raw, "max_input_tokens") is not None:
+        return count(raw, "max_tokens")
     return found
 
 
@@ -157,24 +238,21 @@ _KINDS = {
     "audio_speech text_to_speech speech_to_text automatic_speech_recognition audio_generation music",
 }
 _WORDS = {word: kind for kind, words in _KINDS.items() for word in words.split()}
-_ONE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_ONE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 def _kind(word: str) -> str | None:
     return _WORDS.get(word.strip().lower().replace("-", "_"))
 
 
-def modality(raw: Mapping[str, Any]) -> str | None:
+def _modality(raw: Mapping[str, Any], plan: _Plan) -> str | None:
     """What a model makes, in ScaiGrid's words where the meaning is plain, else in the server's."""
-    for name in ("modality", "mode", "model_info.mode", "type"):
-        word = text(raw, name)
-        if (
-            word is None
-            or not _ONE_WORD.fullmatch(word)
-            or (name == "type" and word.lower() in ("model", "base"))
-        ):
+    for path in plan.kind:
+        word = _reach(raw, path)
+        if not isinstance(word, str) or not _ONE_WORD.fullmatch(word):
             continue
-        return _kind(word) or word
+        if path != ("type",) or word.lower() not in ("model", "base"):
+            return _kind(word) or word
     return _first_kind(_outputs(raw)) or _first_kind(_abilities(raw))
 
 
@@ -185,18 +263,13 @@ def _first_kind(words: Iterable[str]) -> str | None:
 
 
 def _outputs(raw: Mapping[str, Any]) -> list[str]:
-    for name in (
-        "output_modalities",
-        "architecture.output_modalities",
-        "modalities.output",
-        "outputModalities",
-    ):
-        words = texts(at(raw, name))
+    for path in _OUTPUT_WORDS:
+        words = texts(_reach(raw, path))
         if words:
             return words
-    for name in ("modality", "architecture.modality"):
-        arrow = text(raw, name)
-        if arrow is not None and "->" in arrow:
+    for path in _ARROWS:
+        arrow = _reach(raw, path)
+        if isinstance(arrow, str) and "->" in arrow:
             return arrow.partition("->")[2].split("+")
     return []
 

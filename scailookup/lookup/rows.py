@@ -88,4 +88,7 @@ class Reader:
             key = str(key)
         if not isinstance(key, str) or not key or row is None:
             return None
-        return {name: value for name, value in row.items() if value is not None} | {self._lookup.key: key}
+        if None in row.values():
+            row = {name: value for name, value in row.items() if value is not None}
+        row[self._lookup.key] = key
+        return row

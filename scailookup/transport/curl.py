@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import certifi
@@ -60,37 +61,63 @@ def trust_store() -> str:
     return _SYSTEM_BUNDLE if os.path.exists(_SYSTEM_BUNDLE) else certifi.where()
 
 
-class _Exchange:
-    """What one transfer has received so far."""
+class _Headers(Mapping[str, str]):
+    """A reply's headers by lower-case name, read when somebody asks: most replies nobody does."""
 
-    __slots__ = ("body", "headers", "limit", "received", "started", "too_large")
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._read: dict[str, str] | None = None
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.received = 0
-        self.started = False
-        self.too_large = False
+    def _all(self) -> dict[str, str]:
+        if self._read is None:
+            self._read = {}
+            # What came last is the answer; a 1xx may have come before.
+            for line in self._raw.decode("latin-1").rpartition("HTTP/")[2].split("\n")[1:]:
+                name, colon, value = line.partition(":")
+                name, value = name.strip().lower(), value.strip()
+                if colon:
+                    before = self._read.get(name)
+                    self._read[name] = value if before is None else f"{before}, {value}"
+        return self._read
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+class _Transfer:
+    """A curl handle and what its transfer has received so far. The options that never change are set once."""
+
+    def __init__(self, options: Mapping[int, Any], limit: int) -> None:
+        self.handle = pycurl.Curl()
+        self._limit = limit
+        self.begin()
+        for option, value in options.items():
+            self.handle.setopt(option, value)
+        self.handle.setopt(pycurl.PREREQFUNCTION, self._on_request)
+        self.handle.setopt(pycurl.WRITEFUNCTION, self._on_body)
+
+    def begin(self) -> None:
+        """Forget the transfer before."""
+        self.sent = self.too_large = False
+        self.left = self._limit
         self.body: list[bytes] = []
-        self.headers: dict[str, str] = {}
+        self.headers = bytearray()
+        self.handle.setopt(pycurl.HEADERFUNCTION, self.headers.extend)
 
-    def on_request(self, *_addresses: Any) -> int:
+    def _on_request(self, *_addresses: Any) -> int:
         """Called before each request that libcurl sends: it would quietly send a second one."""
-        again, self.started = self.started, True
+        again, self.sent = self.sent, True
         return int(pycurl.PREREQFUNC_ABORT if again else pycurl.PREREQFUNC_OK)
 
-    def on_header(self, line: bytes) -> None:
-        text = line.decode("latin-1").strip()
-        self.received += len(line)
-        if text.startswith("HTTP/"):
-            self.headers.clear()  # a 1xx came before
-        elif ":" in text:
-            name, _, value = text.partition(":")
-            name, value = name.strip().lower(), value.strip()
-            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
-
-    def on_body(self, chunk: bytes) -> int | None:
-        self.limit -= len(chunk)
-        if self.limit < 0:
+    def _on_body(self, chunk: bytes) -> int | None:
+        self.left -= len(chunk)
+        if self.left < 0:
             self.too_large = True
             self.body.clear()
             return 0  # tells libcurl to stop; None would accept the chunk
@@ -110,10 +137,23 @@ class CurlClient:
     ) -> None:
         self._connect_timeout = connect_timeout
         self._max_body = max_body
-        self._proxy = proxy
-        self._cafile = cafile or trust_store()
         self._multi: pycurl.AsyncCurlMulti | None = None
-        self._idle: list[pycurl.Curl] = []
+        self._idle: list[_Transfer] = []
+        self._options = {
+            pycurl.ACCEPT_ENCODING: "",  # all that this libcurl can decode
+            pycurl.FOLLOWLOCATION: 0,
+            pycurl.PATH_AS_IS: 1,
+            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            # An empty proxy is the only way to say "none, whatever the environment has".
+            pycurl.PROXY: proxy or "",
+            pycurl.NOPROXY: "" if proxy else "*",
+            pycurl.NOSIGNAL: 1,
+            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
+            pycurl.PIPEWAIT: 1,
+            pycurl.CAINFO: cafile or trust_store(),
+            pycurl.SSL_VERIFYPEER: 1,
+            pycurl.SSL_VERIFYHOST: 2,
+        }
 
     async def __call__(self, request: Request, *, deadline: float) -> Reply:
         """Send ``request`` and read the whole answer before ``deadline`` (loop time).
@@ -125,74 +165,59 @@ class CurlClient:
             raise CallFailed("timeout", _WORDS["timeout"])
         if self._multi is None:
             self._multi = pycurl.AsyncCurlMulti()
-        exchange = _Exchange(self._max_body)
-        handle = self._idle.pop() if self._idle else pycurl.Curl()
-        self._prepare(handle, request, exchange, left)
+        plain = request.method == "GET" and request.body is None
+        transfer = self._idle.pop() if plain and self._idle else _Transfer(self._options, self._max_body)
+        self._prepare(transfer.handle, request, left)
         try:
-            await self._multi.perform(handle)
+            await self._multi.perform(transfer.handle)
         except pycurl.error as exc:
-            raise self._failure(exc.args[0], handle, exchange, request.method) from None
-        reply = Reply(handle.getinfo(pycurl.RESPONSE_CODE), exchange.headers, b"".join(exchange.body))
+            raise _failure(exc.args[0], transfer, request.method) from None
+        status = transfer.handle.getinfo(pycurl.RESPONSE_CODE)
+        reply = Reply(status, _Headers(bytes(transfer.headers)), b"".join(transfer.body))
         # Only a handle that ended well is used again: a broken or cancelled one may still be attached.
-        if len(self._idle) < _IDLE_HANDLES:
-            handle.reset()
-            self._idle.append(handle)
+        if plain and len(self._idle) < _IDLE_HANDLES:
+            transfer.begin()
+            self._idle.append(transfer)
         return reply
 
-    def _prepare(self, handle: Any, request: Request, exchange: _Exchange, left: float) -> None:
+    def _prepare(self, handle: Any, request: Request, left: float) -> None:
+        """Set what differs from one request to the next."""
         lines = [f"{name}: {value}".encode("latin-1") for name, value in request.headers]
-        options = {
-            pycurl.URL: request.url.encode("ascii"),
-            pycurl.HTTPHEADER: [*lines, b"Expect:"],
-            pycurl.ACCEPT_ENCODING: "",  # all that this libcurl can decode
-            pycurl.PREREQFUNCTION: exchange.on_request,
-            pycurl.HEADERFUNCTION: exchange.on_header,
-            pycurl.WRITEFUNCTION: exchange.on_body,
-            pycurl.FOLLOWLOCATION: 0,
-            pycurl.PATH_AS_IS: 1,
-            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-            # An empty proxy is the only way to say "none, whatever the environment has".
-            pycurl.PROXY: self._proxy or "",
-            pycurl.NOPROXY: "" if self._proxy else "*",
-            pycurl.NOSIGNAL: 1,
-            pycurl.TIMEOUT_MS: max(1, int(left * 1000)),
-            pycurl.CONNECTTIMEOUT_MS: max(1, int(min(left, self._connect_timeout) * 1000)),
-            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
-            pycurl.PIPEWAIT: 1,
-            pycurl.CAINFO: self._cafile,
-            pycurl.SSL_VERIFYPEER: 1,
-            pycurl.SSL_VERIFYHOST: 2,
-        }
-        for option, value in options.items():
-            handle.setopt(option, value)
+        handle.setopt(pycurl.URL, request.url.encode("ascii"))
+        handle.setopt(pycurl.TIMEOUT_MS, max(1, int(left * 1000)))
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(left, self._connect_timeout) * 1000)))
         if request.method != "GET":
             handle.setopt(pycurl.CUSTOMREQUEST, request.method)
         if request.body is not None:
+            lines.append(b"Expect:")
             handle.setopt(pycurl.POSTFIELDS, request.body)
-
-    def _failure(self, number: int, handle: Any, exchange: _Exchange, method: str) -> CallFailed:
-        status = handle.getinfo(pycurl.RESPONSE_CODE) or None
-        sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
-        if exchange.too_large:
-            return CallFailed("too_large", _WORDS["too_large"], status=status)
-        if number == pycurl.E_OPERATION_TIMEDOUT:
-            # Nothing sent: it was the connect that took too long.
-            return CallFailed("timeout", _WORDS["timeout"], status=status, repeatable=not sent)
-        if number in _NO_CONNECTION:
-            return CallFailed("unreachable", _WORDS["unreachable"], repeatable=True)
-        if number in _TLS:
-            return CallFailed("tls", _WORDS["tls"])
-        if number in _UNREADABLE:
-            return CallFailed("bad_shape", _WORDS["bad_shape"], status=status)
-        # The connection broke; before any byte of the answer a GET may be sent again.
-        again = exchange.received == 0 and (method == "GET" or not sent)
-        return CallFailed("unreachable", _WORDS["unreachable"], status=status, repeatable=again)
+        handle.setopt(pycurl.HTTPHEADER, lines)
 
     async def close(self) -> None:
         """End every transfer and connection."""
-        for handle in self._idle:
-            handle.close()
+        for transfer in self._idle:
+            transfer.handle.close()
         self._idle.clear()
         if self._multi is not None:
             await self._multi.aclose()
             self._multi = None
+
+
+def _failure(number: int, transfer: _Transfer, method: str) -> CallFailed:
+    """What curl's error ``number`` means for the caller, and whether the call may be made again."""
+    status = transfer.handle.getinfo(pycurl.RESPONSE_CODE) or None
+    sent = transfer.handle.getinfo(pycurl.REQUEST_SIZE) > 0
+    if transfer.too_large:
+        return CallFailed("too_large", _WORDS["too_large"], status=status)
+    if number == pycurl.E_OPERATION_TIMEDOUT:
+        # Nothing sent: it was the connect that took too long.
+        return CallFailed("timeout", _WORDS["timeout"], status=status, repeatable=not sent)
+    if number in _NO_CONNECTION:
+        return CallFailed("unreachable", _WORDS["unreachable"], repeatable=True)
+    if number in _TLS:
+        return CallFailed("tls", _WORDS["tls"])
+    if number in _UNREADABLE:
+        return CallFailed("bad_shape", _WORDS["bad_shape"], status=status)
+    # The connection broke; before any byte of the answer a GET may be sent again.
+    again = not transfer.headers and (method == "GET" or not sent)
+    return CallFailed("unreachable", _WORDS["unreachable"], status=status, repeatable=again)

@@ -88,7 +88,7 @@ class Door:
         reply: Reply | None = None
         judged: Judged[_T] | None = None
         status: int | None = None
-        code: str | None = "cancelled"
+        code: str | None = "internal"
         try:
             reply = await self._client(errand.upstream)(errand.request(), deadline=errand.deadline)
             status = reply.status
@@ -96,10 +96,11 @@ class Door:
             code = None
             return judged.value
         except CallFailed as exc:
-            launder(
-                exc, lambda text: scrubber(text, errand.grant.secret, *(v for _, v in errand.grant.headers))
-            )
+            launder(exc, lambda text: scrubber(text, *_secrets(errand)))
             status, code = exc.status, exc.code
+            raise
+        except asyncio.CancelledError:
+            code = "cancelled"
             raise
         finally:
             seconds = loop.time() - started
@@ -154,3 +155,9 @@ class Door:
             if close is not None:
                 await close()
         self._clients.clear()
+
+
+def _secrets(errand: Errand) -> list[str]:
+    """Every form in which an upstream may send the credential back: bare, encoded, the whole header."""
+    values = [value for _, value in errand.grant.headers]
+    return [errand.grant.secret, *values, *(word for value in values for word in value.split())]
