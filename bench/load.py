@@ -29,7 +29,8 @@ class Row:
     ``rotation`` is a file of requests to send in turn; without it ``path`` is sent
     with ``headers``, over and over. ``calls`` is how many upstream calls one request
     must cost for the figure to mean what its name says. ``check`` looks at one
-    answer beforehand and returns what is wrong with it.
+    answer beforehand and returns what is wrong with it. ``gentle`` warms before
+    every round.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     calls: float | None = None
     check: Callable[[Answer], str | None] | None = None
     connections: int = 32
+    gentle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class Figure:
         return statistics.median(each.cpu_us for each in self.rounds)
 
     @property
+    def busy(self) -> float:
+        """How much of its core the server used: well below 1, something else set the pace."""
+        return statistics.median(each.rate * each.cpu_us / 1e6 for each in self.rounds)
+
+    @property
     def calls(self) -> float:
         """Median of the upstream calls per request."""
         return statistics.median(each.calls for each in self.rounds)
@@ -104,23 +111,33 @@ def _shown(each: Round) -> str:
 
 
 def _warm(lab: Lab, row: Row) -> str | None:
-    """A few requests one by one, then few connections, then all; returns what is wrong with the answer."""
+    """Warm gently, then with all connections; returns what is wrong with the answer."""
+    answer = _gently(lab, row)
+    if answer.status not in (200, 304):
+        raise BenchError(f"{row.name}: status {answer.status}: {answer.body[:300]!r}")
+    _wrk(lab, row, 1, connections=row.connections)
+    return row.check(answer) if row.check else None
+
+
+def _gently(lab: Lab, row: Row) -> Answer:
+    """A few requests one by one, then few connections; returns the last answer of the former.
+
+    httpx drops idle connections between two rounds and pays for a burst long after it.
+    """
     lab.upstream.serve(row.rows)
     path, headers = row.path, row.headers
     if row.rotation is not None:
         with row.rotation.open() as lines:
             path, token = next(lines).split()
         headers = {**headers, "Authorization": f"Bearer {token}"}
-    for _ in range(_GENTLE if row.rows <= 1000 else 3):
-        answer = ask(row.port, path, headers)
-    if answer.status not in (200, 304):
-        raise BenchError(f"{row.name}: status {answer.status}: {answer.body[:300]!r}")
-    _wrk(lab, row, 1, connections=4)
-    _wrk(lab, row, 1, connections=row.connections)
-    return row.check(answer) if row.check else None
+    answers = [ask(row.port, path, headers) for _ in range(_GENTLE if row.rows < 1000 else 3)]
+    _wrk(lab, row, 1, connections=2)
+    return answers[-1]
 
 
 def _round(lab: Lab, row: Row, seconds: int) -> Round:
+    if row.gentle:
+        _gently(lab, row)
     lab.upstream.serve(row.rows)
     time.sleep(_SETTLE)
     calls, cpu = lab.upstream.count(), row.child.cpu_seconds()

@@ -66,9 +66,16 @@ class Plugins:
         return [plugin for plugin in self.all if plugin.failed]
 
     def add_handlers(self, services: Services) -> None:
-        """Ask each plugin for its handlers; a plugin that fails here is failed as a whole."""
-        taken: dict[str, str] = {}
+        """Ask each plugin for its handlers; a plugin that fails here is failed as a whole.
+
+        Raises SettingsError in strict mode when one failed.
+        """
+        taken = {
+            f"/{up.name}/{lookup.name}": plugin.name for plugin, up in self.upstreams for lookup in up.lookups
+        }
+        taken["/lookups"] = "scailookup itself"
         self.all = tuple(self._with_routes(plugin, services, taken) for plugin in self.all)
+        _enforce(self.failed, services.settings)
 
     def _with_routes(self, plugin: Plugin, services: Services, taken: dict[str, str]) -> Plugin:
         if plugin.failed or plugin.disabled:
@@ -79,7 +86,7 @@ class Plugins:
                 if route.path in taken:
                     raise PluginError(f"the route {route.path} is taken by plugin {taken[route.path]}")
             taken.update({route.path: plugin.name for route in routes})
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             return _fail(plugin, exc)
         return replace(plugin, routes=tuple(routes))
 
@@ -90,7 +97,7 @@ class Plugins:
             try:
                 names = implementation.argnames
                 implementation.function(*(call for _ in names))
-            except Exception:
+            except (Exception, SystemExit):
                 _log.warning("plugin_observer_failed", plugin=implementation.plugin_name, exc_info=True)
 
 
@@ -107,14 +114,18 @@ def discover(settings: Settings, found: Iterable[EntryPoint] | None = None) -> P
     plugins: list[Plugin] = []
     for point in points:
         plugins.append(_load(manager, point, settings, plugins))
-    failed = [plugin for plugin in plugins if plugin.failed]
+    _enforce([plugin for plugin in plugins if plugin.failed], settings)
+    return Plugins(plugins, manager)
+
+
+def _enforce(failed: list[Plugin], settings: Settings) -> None:
+    """Strict mode: the first failure ends the start."""
     if failed and settings.strict_plugins:
         first = failed[0]
         raise SettingsError(
             f"plugin {first.name} of {first.distribution} {first.version} ({first.entry_point}) "
             f"failed: {first.reason}"
         )
-    return Plugins(plugins, manager)
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
@@ -129,6 +140,7 @@ def _load(
     plugin = Plugin(point.name, name, version, point.value)
     if point.name in settings.disabled_plugins:
         return replace(plugin, disabled=True)
+    module: Any = None
     try:
         for other in before:
             if other.name == point.name and not other.disabled:
@@ -140,7 +152,8 @@ def _load(
         _check_names(upstreams, before)
     # SystemExit too: a plugin that calls sys.exit at import must not end the service.
     except (Exception, SystemExit) as exc:
-        if manager.has_plugin(point.name):
+        # Only what this entry point registered: the name may be another's.
+        if module is not None and manager.get_plugin(point.name) is module:
             manager.unregister(name=point.name)
         return _fail(plugin, exc)
     return replace(plugin, upstreams=tuple(upstreams))

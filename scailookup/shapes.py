@@ -75,11 +75,12 @@ def only(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not None}
 
 
-Path = tuple[str, ...]
+# A top-level field by its name, a deeper one by its path: most are top-level, and a name is quicker.
+Path = str | tuple[str, ...]
 
 
 def _paths(*dotted: str) -> tuple[Path, ...]:
-    return tuple([tuple(name.split(".")) for name in dotted])
+    return tuple([tuple(name.split(".")) if "." in name else name for name in dotted])
 
 
 _SLUG = _paths("slug", "id", "model_name", "key", "name", "model")
@@ -112,19 +113,7 @@ _OUTPUT_WORDS = _paths(
     "output_modalities", "architecture.output_modalities", "modalities.output", "outputModalities"
 )
 _ARROWS = _paths("modality", "architecture.modality")
-_PLAIN = ("status", "health_status", "owned_by")
-# What a record may be asked for; a plan is made of those that it has.
-_ASKED = frozenset(
-    path[0] for paths in (_SLUG, _TITLE, _CONTEXT, _OUTPUT, _KIND, _OUTPUT_WORDS, _ARROWS) for path in paths
-) | {
-    *_PLAIN,
-    "description",
-    "providers",
-    "max_tokens",
-    "capabilities",
-    "endpoints",
-    "supportedGenerationMethods",
-}
+_PLAIN = ("description", "status", "health_status", "owned_by")
 
 
 class _Plan(NamedTuple):
@@ -142,10 +131,26 @@ class _Plan(NamedTuple):
     has: frozenset[str]
 
 
-@lru_cache(maxsize=256)
-def _plan(keys: frozenset[str]) -> _Plan:
+_plans: dict[tuple[str, ...], _Plan] = {}
+_MOST_PLANS = 256
+_MOST_KEYS = 64
+
+
+def _plan(raw: Mapping[str, Any]) -> _Plan:
+    keys = tuple(raw)
+    plan = _plans.get(keys)
+    if plan is None:
+        plan = _planned(frozenset(keys))
+        if len(keys) <= _MOST_KEYS:
+            if len(_plans) >= _MOST_PLANS:
+                _plans.clear()
+            _plans[keys] = plan
+    return plan
+
+
+def _planned(keys: frozenset[str]) -> _Plan:
     def present(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple([path for path in paths if path[0] in keys])
+        return tuple([path for path in paths if (path if isinstance(path, str) else path[0]) in keys])
 
     return _Plan(
         slug=present(_SLUG),
@@ -159,6 +164,8 @@ def _plan(keys: frozenset[str]) -> _Plan:
 
 
 def _reach(raw: Any, path: Path) -> Any:
+    if type(path) is str:
+        return raw.get(path)
     for part in path:
         raw = raw.get(part) if isinstance(raw, dict) else None
     return raw
@@ -166,16 +173,18 @@ def _reach(raw: Any, path: Path) -> Any:
 
 def _text(raw: Mapping[str, Any], paths: tuple[Path, ...]) -> str | None:
     for path in paths:
-        value = _reach(raw, path)
-        if isinstance(value, str) and value.strip():
+        value = raw.get(path) if type(path) is str else _reach(raw, path)
+        if type(value) is str and value and not value.isspace():
             return value
     return None
 
 
 def _count(raw: Mapping[str, Any], paths: tuple[Path, ...]) -> int | None:
     for path in paths:
-        value = whole(_reach(raw, path))
-        if value is not None and value > 0:
+        value = raw.get(path) if type(path) is str else _reach(raw, path)
+        if type(value) is not int:
+            value = whole(value)
+        if value is not None and 0 < value <= _LARGEST:
             return value
     return None
 
@@ -185,22 +194,23 @@ def model_row(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
     ``slug`` is never rewritten: ids hold slashes, colons and whole paths.
     """
-    plan = _plan(_ASKED.intersection(raw))
+    plan = _plan(raw)
     slug = _text(raw, plan.slug)
     if slug is None:
         return None
     row: dict[str, Any] = {"slug": slug, "display_name": _text(raw, plan.title) or slug}
-    for name, value in (
-        ("modality", _modality(raw, plan)),
-        ("context_window", _context_window(raw, plan)),
-        ("max_output_tokens", _max_output_tokens(raw, plan)),
-        ("description", prose(raw, "description")),
-    ):
-        if value is not None:
-            row[name] = value
+    value: Any = _modality(raw, plan)
+    if value is not None:
+        row["modality"] = value
+    value = _context_window(raw, plan)
+    if value is not None:
+        row["context_window"] = value
+    value = _max_output_tokens(raw, plan)
+    if value is not None:
+        row["max_output_tokens"] = value
     for name in plan.plain:
         value = raw[name]
-        if isinstance(value, str) and value.strip():
+        if type(value) is str and (name == "description" or (value and not value.isspace())):
             row[name] = value
     return row
 
@@ -249,11 +259,18 @@ def _modality(raw: Mapping[str, Any], plan: _Plan) -> str | None:
     """What a model makes, in ScaiGrid's words where the meaning is plain, else in the server's."""
     for path in plan.kind:
         word = _reach(raw, path)
-        if not isinstance(word, str) or not _ONE_WORD.fullmatch(word):
-            continue
-        if path != ("type",) or word.lower() not in ("model", "base"):
-            return _kind(word) or word
+        found = _word(word) if type(word) is str else None
+        if found is not None and (path != "type" or found not in ("model", "base")):
+            return found
     return _first_kind(_outputs(raw)) or _first_kind(_abilities(raw))
+
+
+@lru_cache(maxsize=1024)
+def _word(word: str) -> str | None:
+    """One word in ScaiGrid's vocabulary, or as it stands; None when it is not one word."""
+    if not _ONE_WORD.fullmatch(word):
+        return None
+    return _kind(word) or (word.lower() if word.lower() in ("model", "base") else word)
 
 
 def _first_kind(words: Iterable[str]) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import strategies as st
@@ -18,6 +19,12 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from scailookup.model import Reply, Request
 from scailookup.settings import Settings, load
+
+# A loaded machine is slow, and no test here is about time.
+hypothesis.settings.register_profile(
+    "calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("calm")
 
 BASICS = {"SCAIKEY_BASE_URL": "https://scaikey.example", "SCAIKEY_AUDIENCE": "app_scaiflow"}
 
@@ -27,6 +34,10 @@ SCALARS = (
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 )
+
+
+TEXT = st.text()
+LATIN = st.text(st.characters(max_codepoint=255))
 
 
 def json_with(*names: str) -> st.SearchStrategy[Any]:

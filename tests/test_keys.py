@@ -1,4 +1,4 @@
-"""ScaiKey's signing keys: discovery, cooldown, shared fetches, outages. The clock and Fetch are the test's."""
+"""ScaiKey's signing keys: discovery, cooldown, shared fetches, outages; clock and Fetch are the test's."""
 
 from __future__ import annotations
 

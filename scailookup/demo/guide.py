@@ -12,7 +12,6 @@ _TEXT = """\
 scailookup demo: a made-up Scai platform, and the real service in front of it.
 
   lookups   {url}/api/v1        (the same under {url}/v1)
-  console   {url}/console
   metrics   {metrics}
   platform  {upstream}   (ScaiGrid with ScaiQueue and ScaiBunker, and ScaiKey)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scailookup.declare import Lookup
@@ -45,7 +45,10 @@ class Reader:
         """
         before = len(self.rows), self.dropped
         for number, raw in enumerate(records, 1):
-            self._one(raw)
+            if self._foreign(raw):
+                self.readable += 1
+            else:
+                self._one(raw)
             if self.full:
                 break
             if number % _STRETCH == 0:
@@ -53,16 +56,14 @@ class Reader:
         return len(self.rows) - before[0], self.dropped - before[1]
 
     def _one(self, raw: Any) -> None:
-        if isinstance(raw, dict) and self._foreign(raw):
-            self.readable += 1
-            return
         row = self._read(raw)
         if row is None:
             self.dropped += 1
             return
         self.readable += 1
         key = row[self._lookup.key]
-        if key in self._seen or (self._lookup.keep is not None and not self._lookup.keep(row)):
+        keep = self._lookup.keep
+        if key in self._seen or (keep is not None and not keep(row)):
             return
         if len(self.rows) >= self._most:
             self.full = True
@@ -70,25 +71,29 @@ class Reader:
         self._seen.add(key)
         self.rows.append(row)
 
-    def _foreign(self, raw: Mapping[str, Any]) -> bool:
+    def _foreign(self, raw: Any) -> bool:
         field = self._lookup.tenant_field
-        owner = raw.get(field) if field is not None else None
+        if field is None or not isinstance(raw, dict):
+            return False
+        owner = raw.get(field)
         return owner is not None and str(owner) != self._tenant
 
     def _read(self, raw: Any) -> Row | None:
         """The row of one record; None when it is no object, cannot be read, or has no id."""
         if not isinstance(raw, dict):
             return None
+        name = self._lookup.key
         try:
             row = self._lookup.row(raw)
         except Exception:  # a plugin's normalizer: whatever it raises costs this row alone
             return None
-        key = row.get(self._lookup.key) if isinstance(row, dict) else None
-        if isinstance(key, int) and not isinstance(key, bool):
-            key = str(key)
-        if not isinstance(key, str) or not key or row is None:
+        if not isinstance(row, dict):
+            return None
+        key = row.get(name)
+        if type(key) is int:
+            row[name] = key = str(key)
+        if not isinstance(key, str) or not key:
             return None
         if None in row.values():
-            row = {name: value for name, value in row.items() if value is not None}
-        row[self._lookup.key] = key
+            row = {field: value for field, value in row.items() if value is not None}
         return row

@@ -160,4 +160,4 @@ class Door:
 def _secrets(errand: Errand) -> list[str]:
     """Every form in which an upstream may send the credential back: bare, encoded, the whole header."""
     values = [value for _, value in errand.grant.headers]
-    return [errand.grant.secret, *values, *(word for value in values for word in value.split())]
+    return [errand.grant.secret, *values, *(value.rpartition(" ")[2] for value in values)]

@@ -1,0 +1,133 @@
+"""The documents agree with the code, and lead where they say."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from scailookup import errors
+from scailookup.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PLACEHOLDER = 200  # a README shorter than this has nothing to check yet
+PAGES = sorted(DOCS.glob("*.md")) + [
+    page for page in (ROOT / "README.md",) if page.stat().st_size > PLACEHOLDER
+]
+SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()} | {"SCAIFLOW_ENV_FILE"}
+ERRORS = {
+    kind.error
+    for kind in vars(errors).values()
+    if isinstance(kind, type)
+    and issubclass(kind, errors.ScailookupError)
+    and not issubclass(kind, errors.UpstreamError)
+}
+UPSTREAMS = ("scaiqueue", "scaibunker", "scaigrid")
+SUFFIXES = (errors.UpstreamAuth.suffix, errors.UpstreamApi.suffix)
+
+
+def read(name: str) -> str:
+    """Return one document."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def prose(text: str) -> str:
+    """Return a document without its fenced blocks, where a bracket is no link and a hash no heading."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that a page's headings get."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_every_setting_is_documented(name: str) -> None:
+    """A row of a table begins with it."""
+    assert re.search(rf"^\| `{name}` \|", read("settings.md"), re.MULTILINE)
+
+
+def test_every_documented_setting_is_known() -> None:
+    """No document promises a setting that the start would refuse."""
+    for page in PAGES:
+        named = set(re.findall(r"\b(?:SCAI|VAULT)[A-Z]*_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+        assert set() == named - SETTINGS, page.name
+
+
+@pytest.mark.parametrize("name", sorted(n for n, f in Settings.model_fields.items() if f.default))
+def test_every_plain_default_is_documented(name: str) -> None:
+    """The default stands in the row of its setting, as one would write it."""
+    field = Settings.model_fields[name]
+    value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    row = re.search(rf"^\| `{field.validation_alias}` \|.*$", read("settings.md"), re.MULTILINE)
+    assert row is not None
+    assert f"`{shown}`" in row[0]
+
+
+@pytest.mark.parametrize("name", sorted(ERRORS | {f"{u}_{s}" for u in UPSTREAMS for s in SUFFIXES}))
+def test_every_error_is_documented_with_a_body(name: str) -> None:
+    """The name stands in the overview; every error but some twins of an upstream's has an example."""
+    text = read("errors.md")
+    assert re.search(rf"^\| \d{{3}} \|.*`{name}`", text, re.MULTILINE)
+    shown = {json.loads(block)["detail"]["error"] for block in blocks(text, "json")}
+    assert name in shown or name == "scaibunker_api"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_json_examples_parse(page: Path) -> None:
+    """Each is one JSON value."""
+    for block in blocks(page.read_text(encoding="utf-8"), "json"):
+        json.loads(block)
+
+
+def test_error_examples_have_the_shape() -> None:
+    """Each has all that every error has, and no token."""
+    examples = [json.loads(block) for block in blocks(read("errors.md"), "json")]
+    assert examples
+    for example in examples:
+        assert {"detail"} == set(example)
+        assert {"error", "message", "fix", "request_id"} <= set(example["detail"])
+    assert not re.search(r"eyJ[A-Za-z0-9_-]{5,}\.|sgk_[a-z]+_[0-9a-f]{8}", read("errors.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_examples_parse(page: Path) -> None:
+    """TOML and Python are what they say."""
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(text, "toml"):
+        tomllib.loads(block)
+    for block in blocks(text, "python"):
+        compile(block, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_resolve(page: Path) -> None:
+    """File and heading are there."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_named_in_prose_exist(page: Path) -> None:
+    """A test or module that a document points to is in the tree."""
+    for name in re.findall(
+        r"`((?:tests|scailookup|plugins)/[\w/]+\.py)`", prose(page.read_text(encoding="utf-8"))
+    ):
+        assert (ROOT / name).exists(), name

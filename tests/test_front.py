@@ -1,0 +1,644 @@
+"""The short way for hits and the ordinary road: the same bytes, counts and events; what falls through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes import FakeClock, FakeFetch, FakeSecrets, jwks, settings
+from harness import encode, rsa_key
+from structlog.testing import capture_logs
+from tornado.httputil import HTTPHeaders
+from tornado.netutil import bind_sockets
+
+from scailookup.cache import Ages, Memory
+from scailookup.credentials import Credentials, key_path
+from scailookup.errors import CallFailed
+from scailookup.identity import KeySet, Permissions, Tokens
+from scailookup.lookup import Limits, Lookups
+from scailookup.metrics import Metrics
+from scailookup.model import Caller, Errand, Reply
+from scailookup.plugins import discover
+from scailookup.web.front import Front
+from scailookup.web.handler import Guard, Web
+from scailookup.web.listener import listener
+from scailookup.web.site import public_site
+
+pytestmark = pytest.mark.gen_test
+
+ISSUER, JWKS, AUDIENCE = "https://scaikey.example", "https://scaikey.example/keys", "app_scaiflow"
+MODELS, QUEUES = "/api/v1/scaigrid/models", "/v1/scaiqueue/scopes/scp_1/queues"
+PLAIN = {"Host": "127.0.0.1", "X-Request-ID": "req-1"}
+MOVING = re.compile(rb"(?<=\r\nDate: )[^\r]+|(?<=\r\nAge: )\d+|(?<=ttl=)-?\d+|(?<=dur=)[0-9.]+")
+ROWS = [{"slug": f"openai/model-{number}", "display_name": "x" * 40} for number in range(20)]
+
+
+class Held(FakeSecrets):
+    """Secrets that are all at hand, as after a first read."""
+
+    def held(self, path: str):
+        return self.data.get(path)
+
+
+class Grid:
+    """The way out: one list for every lookup, each call counted."""
+
+    def __init__(self) -> None:
+        self.body: object = {"data": ROWS}
+        self.errands: list[Errand] = []
+
+    async def call(self, errand: Errand, judge):
+        self.errands.append(errand)
+        if isinstance(self.body, CallFailed):
+            raise self.body
+        return (await judge(Reply(200, {}, json.dumps(self.body).encode()))).value
+
+
+class Counted(Front):
+    """A Front that tells how many answers went the short way."""
+
+    def __init__(self, routes, *, short: bool) -> None:
+        super().__init__(routes, short=short)
+        self.sent = 0
+
+    def send(self, hit, connection) -> None:
+        self.sent += 1
+        super().send(hit, connection)
+
+
+class Line:
+    """A raw connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def send(self, raw: bytes) -> None:
+        """Write bytes as they are."""
+        self._writer.write(raw)
+
+    async def answer(self, *, bodiless: bool = False) -> bytes:
+        """One whole answer as it came, head and body."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: (\d+)\r\n", head, re.IGNORECASE)
+        bodiless = bodiless or head.startswith(b"HTTP/1.1 304")
+        return head + (await self._reader.readexactly(int(length[1])) if length and not bodiless else b"")
+
+    async def ended(self) -> bool:
+        """Whether the server closed the connection with nothing more to say."""
+        return await self._reader.read() == b""
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+class Road:
+    """One way in: a Front of its own, with its own metrics, behind a listener."""
+
+    def __init__(self, world: World, *, short: bool) -> None:
+        self.metrics = Metrics()
+        self.web = Web(world.guard, self.metrics, world.origins)
+        self.front = Counted(public_site(self.web, world.plugins, world.lookups, _ready), short=short)
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.port = sockets[0].getsockname()[1]
+        self.server = listener(self.front)
+        self.server.add_sockets(sockets)
+
+    @contextlib.asynccontextmanager
+    async def line(self) -> AsyncIterator[Line]:
+        """A connection while the block runs."""
+        made = Line(*await asyncio.open_connection("127.0.0.1", self.port))
+        try:
+            yield made
+        finally:
+            made.close()
+
+    async def ask(self, raw: bytes) -> bytes:
+        """The answer to one request on a connection of its own."""
+        async with self.line() as line:
+            line.send(raw)
+            return await line.answer(bodiless=raw.startswith(b"HEAD"))
+
+    async def close(self) -> None:
+        self.server.stop()
+        await self.server.close_all_connections()
+
+
+class World:
+    """Both roads over the same guard, lookups and cache; the clocks and the outer world are the test's."""
+
+    def __init__(self, *, auth: bool = True, origins: tuple[str, ...] = (), **names: str) -> None:
+        self.clock, self.wall = FakeClock(), FakeClock(time.time())
+        self.settings = settings(**names)
+        self.origins = frozenset(origins)
+        self.grid, self.secrets = Grid(), Held()
+        self.me: object = {"permissions": ["scaicore:view"]}
+        self.jwks = FakeFetch({JWKS: jwks(("k1", rsa_key("front")))})
+        self.keys = KeySet(self.jwks, jwks_url=JWKS, clock=self.clock)
+        tokens = Tokens(self.keys, audience=AUDIENCE, base_url=ISSUER, issuer=None, clock=self.wall)
+        permissions = Permissions(self.settings.permissions, self._ask_me, clock=self.clock)
+        principal = Caller("dev", "dev", everything=True)
+        self.guard = Guard(tokens if auth else None, permissions, principal)
+        self.plugins = discover(self.settings)
+        self.cache = Memory(Ages(15.0, 60.0, 300.0, 1.0), clock=self.clock)
+        self.lookups = Lookups(
+            Limits(60.0, 50, 10_000), self.cache, Credentials(self.settings, self.secrets), self.grid
+        )
+        self.short, self.ordinary = Road(self, short=True), Road(self, short=False)
+
+    async def _ask_me(self, caller, trace):
+        return self.me
+
+    @property
+    def roads(self) -> tuple[Road, Road]:
+        """The short way and the ordinary road."""
+        return self.short, self.ordinary
+
+    async def both(self, raw: bytes) -> list[bytes]:
+        """The answers of both roads, what moves with time made equal."""
+        return [MOVING.sub(b"~", await road.ask(raw)) for road in self.roads]
+
+    async def warmed(self, raw: bytes) -> World:
+        """The same with the answer to ``raw`` in memory; the short way has sent nothing yet."""
+        answer = await self.ordinary.ask(raw)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        return self
+
+
+async def _ready() -> None:
+    """Always ready."""
+
+
+@contextlib.asynccontextmanager
+async def world(**options) -> AsyncIterator[World]:
+    """A world that is closed with the block."""
+    made = World(**options)
+    try:
+        yield made
+    finally:
+        for road in made.roads:
+            await road.close()
+
+
+def token(**changes: object) -> str:
+    """A viewer's token, with these claims changed; None leaves one out."""
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "usr_1", "tenant_id": "tnt_acme", "exp": now + 3600}
+    claims |= {"iat": now, "roles": ["tenant_viewer"]} | changes
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return encode({"alg": "RS256", "kid": "k1", "typ": "JWT"}, kept, rsa_key("front"))
+
+
+TOKEN = token()
+
+
+def request(
+    path: str = MODELS,
+    *more: tuple[str, str],
+    method: str = "GET",
+    version: str = "1.1",
+    bearer: str | None = TOKEN,
+    body: bytes = b"",
+    headers: dict[str, str] = PLAIN,
+) -> bytes:
+    """A request as it goes over the wire."""
+    pairs = [*headers.items(), *more]
+    pairs += [] if bearer is None else [("Authorization", f"Bearer {bearer}")]
+    lines = [f"{method} {path} HTTP/{version}", *(f"{name}: {value}" for name, value in pairs)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def status(raw: bytes) -> int:
+    """The status of an answer."""
+    return int(raw.split(b" ", 2)[1])
+
+
+def header(raw: bytes, name: str) -> str | None:
+    """The only value of a header, None without one."""
+    found = re.findall(rf"\r\n{name}: ([^\r]*)".encode(), raw.partition(b"\r\n\r\n")[0], re.IGNORECASE)
+    assert len(found) < 2, found
+    return found[0].decode() if found else None
+
+
+def counts(road: Road) -> dict[str, float]:
+    """What a road has counted, by its labels."""
+    lines = road.metrics.expose().decode().splitlines()
+    found = (line.rpartition(" ") for line in lines if line.startswith("scailookup_requests_total{"))
+    return {name: float(value) for name, _, value in found}
+
+
+# The same bytes
+
+
+@pytest.mark.parametrize("path", [MODELS, "/v1/scaigrid/models", QUEUES, "/api/v1/scaiqueue/scopes"])
+async def test_a_hit(path):
+    """A warm hit leaves in the same bytes on either road."""
+    async with world() as w:
+        w.grid.body = {"data": [{"id": "a", "slug": "a", "scope_id": "scp_1"}]}
+        await w.warmed(request(path))
+        short, ordinary = await w.both(request(path))
+        assert (ordinary, 200, 1) == (short, status(short), w.short.front.sent)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("Accept-Encoding", "gzip"),
+        ("Accept-Encoding", "gzip;q=0, identity"),
+        ("Accept-Encoding", "br, gzip;q=0.5"),
+        ("If-None-Match", "*"),
+        ("If-None-Match", '"other"'),
+        ("Cookie", "a=b; c"),
+        ("User-Agent", "Mözilla"),
+        ("traceparent", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
+        ("Expect", "nothing"),
+    ],
+    ids=": ".join,
+)
+async def test_a_hit_with_a_header(more):
+    """Whatever harmless header comes along, both roads answer the same bytes."""
+    async with world() as w:
+        await w.warmed(request())
+        short, ordinary = await w.both(request(MODELS, more))
+        assert (ordinary, 1) == (short, w.short.front.sent)
+
+
+@pytest.mark.parametrize("accept", ["gzip", "identity"])
+async def test_not_modified(accept):
+    """A 304 is the same bytes on either road, without a body."""
+    async with world() as w:
+        await w.warmed(request())
+        coding = ("Accept-Encoding", accept)
+        tag = header(await w.short.ask(request(MODELS, coding)), "ETag")
+        short, ordinary = await w.both(request(MODELS, coding, ("If-None-Match", tag or "")))
+        assert (ordinary, 304, b"", 2) == (
+            *(short, status(short)),
+            *(short.partition(b"\r\n\r\n")[2], w.short.front.sent),
+        )
+
+
+async def test_with_authentication_off():
+    """The development principal's hits are the same bytes too."""
+    async with world(auth=False, SCAILOOKUP_DEV="true", SCAIGRID_API_KEY="sgk_dev_key_00000001") as w:
+        await w.warmed(request(bearer=None))
+        short, ordinary = await w.both(request(bearer=None))
+        assert (ordinary, "env", 1) == (short, header(short, "X-Lookup-Credential"), w.short.front.sent)
+
+
+async def test_with_a_tenants_key():
+    """A hit fetched with the tenant's key is the same bytes on either road."""
+    async with world(SCAIFLOW_DEPLOY_AUTH="api_key") as w:
+        w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
+        await w.warmed(request())
+        short, ordinary = await w.both(request())
+        assert (ordinary, "tenant", 1) == (short, header(short, "X-Lookup-Credential"), w.short.front.sent)
+
+
+async def test_with_origins_allowed():
+    """Where origins are allowed, both roads say that the answer varies by Origin."""
+    async with world(origins=("https://app.example",)) as w:
+        await w.warmed(request())
+        short, ordinary = await w.both(request())
+        assert (ordinary, True, 1) == (
+            *(short, (header(short, "Vary") or "").endswith("Origin")),
+            w.short.front.sent,
+        )
+
+
+async def test_meta():
+    """What meta says of an answer is said on either road."""
+    async with world() as w:
+        w.grid.body = {"data": [*ROWS, {"no": "id"}]}
+        await w.warmed(request())
+        short, ordinary = await w.both(request())
+        assert (ordinary, True, 1) == (short, b'"meta":{"dropped":1}' in short, w.short.front.sent)
+
+
+@pytest.mark.parametrize("given", ["bad id", "", "x" * 129, "one\tmore"])
+async def test_a_malformed_request_id_is_replaced(given):
+    """A request id that is none gets one of ours on either road."""
+    async with world() as w:
+        await w.warmed(request())
+        raw = request(headers={"Host": "h", "X-Request-ID": given})
+        ids = [header(await road.ask(raw), "X-Request-ID") for road in w.roads]
+        assert [True, True] == [bool(re.fullmatch(r"[A-Za-z0-9._-]{1,128}", found or "")) for found in ids]
+
+
+async def test_request_ids_of_ours_differ():
+    """No two answers without a given id share one."""
+    async with world() as w:
+        await w.warmed(request())
+        raw = request(headers={"Host": "h"})
+        assert 6 == len({header(await road.ask(raw), "X-Request-ID") for road in w.roads for _ in range(3)})
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Host": "a b"}, {"Host": "a,b"}], ids=["no host", "a space", "two hosts"]
+)
+async def test_a_bad_host_is_refused_on_either_road(headers):
+    """A request whose Host is missing or malformed gets the same answer whether or not it would be a hit."""
+    async with world() as w:
+        await w.warmed(request())
+        raw = request(headers={**headers, "X-Request-ID": "req-1"})
+        short, ordinary = (MOVING.sub(b"~", await road.ask(raw)) for road in w.roads)
+        assert ordinary == short
+
+
+# The same counts and events
+
+
+async def test_requests_are_counted_alike():
+    """200 and 304 are counted under the same route on either road."""
+    async with world() as w:
+        await w.warmed(request())
+        w.ordinary.metrics.requests.clear()
+        before = counts(w.ordinary)
+        for raw in (request(), request(MODELS, ("If-None-Match", "*")), request(bearer=None)):
+            await w.both(raw)
+        wanted = {name: value - before.get(name, 0.0) for name, value in counts(w.ordinary).items()}
+        assert (wanted, 2) == (counts(w.short), w.short.front.sent)
+
+
+@pytest.mark.parametrize("more", [(), (("If-None-Match", "*"),)], ids=["200", "304"])
+async def test_the_debug_event_is_alike(more):
+    """Either road tells of the request with the same fields."""
+    async with world() as w:
+        await w.warmed(request())
+        told = []
+        for road in w.roads:
+            with capture_logs() as events:
+                await road.ask(request(MODELS, *more))
+                await asyncio.sleep(0)
+            told.append([event for event in events if event["event"] == "request"])
+        for (event,) in told:
+            assert 0 <= event.pop("duration_ms")
+        assert (told[1], 1) == (told[0], w.short.front.sent)
+
+
+async def test_the_debug_event():
+    """The short way's event holds what an operator looks for."""
+    async with world() as w:
+        await w.warmed(request())
+        with capture_logs() as events:
+            await w.short.ask(request())
+        (event,) = [event for event in events if event["event"] == "request"]
+        assert ("GET", "scaigrid/models", 200, None, "tnt_acme", "req-1") == tuple(
+            event[name] for name in ("method", "route", "status", "error", "tenant", "request_id")
+        )
+
+
+# What falls through
+
+
+@pytest.mark.parametrize(
+    ("raw", "answered"),
+    [
+        (request(method="HEAD"), 200),
+        (request(MODELS + "?limit=1"), 200),
+        (request(MODELS + "?"), 200),
+        (request(MODELS + "?nonsense=1"), 400),
+        (request(MODELS, ("Origin", "https://app.example")), 200),
+        (request(MODELS, ("Content-Length", "2"), body=b"{}"), 200),
+        (request(MODELS, ("Content-Length", "0")), 200),
+        (request(MODELS, ("Transfer-Encoding", "chunked"), body=b"2\r\n{}\r\n0\r\n\r\n"), 200),
+        (request(version="1.0"), 200),
+        (request(MODELS, ("Connection", "close")), 200),
+        (request(MODELS, ("Connection", "keep-alive")), 200),
+        (request(method="POST", body=b""), 405),
+        (request(method="DELETE"), 405),
+        (request(method="OPTIONS"), 405),
+        (request(bearer=None), 401),
+        (request(bearer="not.a.jwt"), 401),
+        (request(bearer=TOKEN[:-4] + "AAAA"), 401),
+        (request(bearer="sgk_some_key_00000001"), 401),
+        (request(MODELS, ("Authorization", f"Bearer {TOKEN}")), 401),
+        (request(bearer=token(roles=["tenant_user"], permissions=[])), 403),
+        (request("/api/v1/scaigrid/models/"), 404),
+        (request("/api/v1//scaigrid/models"), 404),
+        (request("/api/v1/scaigrid/%6dodels"), 404),
+        (request("/api/v1/./scaigrid/models"), 404),
+        (request("/v1/scaiqueue/scopes/%00/queues"), 400),
+        (request("/v1/scaiqueue/scopes/%2e%2e/queues"), 400),
+        (request("/api/v1/lookups"), 200),
+        (request("/healthz", bearer=None), 200),
+    ],
+    ids=lambda value: (
+        value.decode("latin-1").partition("Authorization")[0][:90] if isinstance(value, bytes) else None
+    ),
+)
+async def test_falls_through(raw, answered):
+    """What is no plain GET of a lookup by somebody who may goes the ordinary road, to the same bytes."""
+    async with world() as w:
+        await w.warmed(request())
+        short, ordinary = await w.both(raw)
+        assert (ordinary, answered, 0) == (short, status(short), w.short.front.sent)
+
+
+async def test_a_cold_request_falls_through():
+    """What is not in memory is asked for on the ordinary road, and is a hit from then on."""
+    async with world() as w:
+        first, second = [await w.short.ask(request()) for _ in range(2)]
+        assert ("scailookup; fwd=uri-miss", "scailookup; hit; ttl=15", 1, 1) == (
+            *(header(first, "Cache-Status"), header(second, "Cache-Status")),
+            *(w.short.front.sent, len(w.grid.errands)),
+        )
+
+
+async def test_another_callers_answer_is_no_hit():
+    """What one caller's token fetched is not at hand for another's."""
+    async with world() as w:
+        await w.warmed(request())
+        answer = await w.short.ask(request(bearer=token(sub="usr_2")))
+        assert ("scailookup; fwd=uri-miss", 0) == (header(answer, "Cache-Status"), w.short.front.sent)
+
+
+async def test_an_expired_answer_falls_through():
+    """Past fresh the ordinary road answers, which may serve it stale and renew it."""
+    async with world() as w:
+        await w.warmed(request())
+        w.clock.now += 20.0
+        answer = await w.short.ask(request())
+        assert ("scailookup; hit; ttl=-5; detail=stale", 0) == (
+            header(answer, "Cache-Status"),
+            w.short.front.sent,
+        )
+
+
+async def test_a_long_answer_to_be_compressed_falls_through():
+    """A long body is compressed on the ordinary road, where nobody waits for it, to the same bytes."""
+    async with world() as w:
+        w.grid.body = {"data": [{"slug": f"m-{number}", "display_name": "x" * 90} for number in range(900)]}
+        await w.warmed(request())
+        short, ordinary = await w.both(request(MODELS, ("Accept-Encoding", "gzip")))
+        assert (ordinary, "gzip", 0) == (short, header(short, "Content-Encoding"), w.short.front.sent)
+
+
+async def test_a_long_answer_sent_plain():
+    """A long body that nobody wants compressed goes the short way whole."""
+    async with world() as w:
+        w.grid.body = {"data": [{"slug": f"m-{number}", "display_name": "x" * 90} for number in range(9000)]}
+        await w.warmed(request())
+        short, ordinary = await w.both(request())
+        assert (ordinary, True, 1) == (short, len(short) > 500_000, w.short.front.sent)
+
+
+# The short way and permission
+
+
+async def test_an_expired_token_is_no_hit():
+    """A token that has expired since is refused, though answer and token are in memory."""
+    async with world() as w:
+        await w.warmed(request())
+        w.wall.now += 3600 + 61
+        assert (0, True) == (
+            w.short.front.sent,
+            w.short.front.recall(MODELS, HTTPHeaders({"Authorization": f"Bearer {TOKEN}"})) is None,
+        )
+
+
+async def test_changed_keys_are_no_hit():
+    """Once ScaiKey lists other keys, a token of the old ones is refused at once."""
+    async with world() as w:
+        await w.warmed(request())
+        w.jwks.answers[JWKS] = jwks(("k2", rsa_key("front-2")))
+        await w.short.ask(request(bearer=encode({"alg": "RS256", "kid": "k2"}, {}, rsa_key("front-2"))))
+        assert (401, 0) == (status(await w.short.ask(request())), w.short.front.sent)
+
+
+async def test_an_added_key_does_not_lock_out():
+    """Keys that changed while the old one stays good cost one verification and no caller."""
+    async with world() as w:
+        await w.warmed(request())
+        w.jwks.answers[JWKS] = jwks(("k1", rsa_key("front")), ("k2", rsa_key("front-2")))
+        await w.short.ask(request(bearer=encode({"alg": "RS256", "kid": "k2"}, {}, rsa_key("front-2"))))
+        assert ([200, 200], 1) == (
+            [status(await w.short.ask(request())) for _ in range(2)],
+            w.short.front.sent,
+        )
+
+
+async def test_a_permission_that_scaigrid_took_back():
+    """What /v1/me said is asked again after a minute, and a no then is a 403 whatever is in memory."""
+    async with world() as w:
+        raw = request(bearer=token(roles=["tenant_user"]))
+        await w.warmed(raw)
+        w.me = {"permissions": []}
+        w.clock.now += 61.0
+        assert (403, 0) == (status(await w.short.ask(raw)), w.short.front.sent)
+
+
+async def test_the_same_answer_without_the_permission():
+    """One tenant's key, one answer in memory: who lacks the permission does not get it."""
+    async with world(SCAIFLOW_DEPLOY_AUTH="api_key") as w:
+        w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
+        await w.warmed(request())
+        answer = await w.short.ask(request(bearer=token(permissions=["scaiflow:edit"])))
+        assert (403, 0) == (status(answer), w.short.front.sent)
+
+
+async def test_a_rotated_key_is_no_hit():
+    """What the tenant's old key fetched is not answered once another key is held."""
+    async with world(SCAIFLOW_DEPLOY_AUTH="api_key") as w:
+        w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
+        await w.warmed(request())
+        w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0002"}
+        await w.short.ask(request())
+        assert (["sgk_tenant_key_0001", "sgk_tenant_key_0002"], 0) == (
+            [errand.grant.secret for errand in w.grid.errands],
+            w.short.front.sent,
+        )
+
+
+async def test_a_refused_answer_is_no_hit():
+    """What the upstream refused since is not answered the short way."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = CallFailed("FORBIDDEN", "no", status=403)
+        w.clock.now += 100.0
+        statuses = [status(await w.short.ask(request())) for _ in range(2)]
+        assert ([502, 502], 0) == (statuses, w.short.front.sent)
+
+
+# One connection
+
+
+async def test_pipelined_requests():
+    """Requests sent at once are answered in order, whichever road each takes."""
+    async with world() as w:
+        await w.warmed(request())
+        ids = [f"req-{number}" for number in range(6)]
+        paths = [MODELS, MODELS + "?limit=1", MODELS, "/healthz", "/nowhere", MODELS]
+        sent = [
+            request(path, headers={"Host": "h", "X-Request-ID": name})
+            for path, name in zip(paths, ids, strict=True)
+        ]
+        async with w.short.line() as line:
+            line.send(b"".join(sent))
+            answers = [await line.answer() for _ in sent]
+        assert (ids, [200, 200, 200, 200, 404, 200], 3) == (
+            [header(answer, "X-Request-ID") for answer in answers],
+            [status(answer) for answer in answers],
+            w.short.front.sent,
+        )
+
+
+@pytest.mark.parametrize("kinds", ["sososs", "oossoo"])
+async def test_both_kinds_on_one_connection(kinds):
+    """A connection is kept alive across short and ordinary answers in any order."""
+    async with world() as w:
+        await w.warmed(request())
+        raws = {"s": request(), "o": request(MODELS + "?limit=1")}
+        async with w.short.line() as line:
+            statuses = []
+            for kind in kinds:
+                line.send(raws[kind])
+                statuses.append(status(await line.answer()))
+        assert ([200] * len(kinds), kinds.count("s")) == (statuses, w.short.front.sent)
+
+
+async def test_close_ends_the_connection():
+    """After hits, a request that says close is answered and the connection ends."""
+    async with world() as w:
+        await w.warmed(request())
+        async with w.short.line() as line:
+            for raw in (request(), request(MODELS, ("Connection", "close"))):
+                line.send(raw)
+                answer = await line.answer()
+            assert ("close", True) == (header(answer, "Connection"), await line.ended())
+
+
+async def test_a_request_in_pieces():
+    """A hit whose request trickles in is the same hit."""
+    async with world() as w:
+        await w.warmed(request())
+        raw = request()
+        async with w.short.line() as line:
+            for start in range(0, len(raw), 100):
+                line.send(raw[start : start + 100])
+                await asyncio.sleep(0)
+            assert (200, 1) == (status(await line.answer()), w.short.front.sent)
+
+
+async def test_a_caller_who_hangs_up_harms_nobody():
+    """A caller who leaves before the hit is written does not disturb the next one."""
+    async with world() as w:
+        await w.warmed(request())
+        async with w.short.line() as line:
+            line.send(request())
+        assert 200 == status(await w.short.ask(request()))
+
+
+async def test_rubbish_after_a_hit():
+    """A malformed request after a hit is a 400, and the connection ends."""
+    async with world() as w:
+        await w.warmed(request())
+        async with w.short.line() as line:
+            line.send(request() + b"NONSENSE\r\n\r\n")
+            answers = [status(await line.answer()) for _ in range(2)]
+            assert ([200, 400], True) == (answers, await line.ended())
