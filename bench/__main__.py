@@ -64,8 +64,8 @@ def _measure(asked: argparse.Namespace) -> Results:
         if "stall" in asked.names:
             results.stall = measure_stall(lab)
         if "plugins" in asked.names:
-            # A few percent are asked about here: more rounds.
-            results.plugins = measure_plugins(lab, 2 * asked.rounds + 1, asked.seconds)
+            # A few percent are asked about here: many short rounds.
+            results.plugins = measure_plugins(lab, 4 * asked.rounds + 1, half)
         if "tenants" in asked.names:
             results.tenants = measure_tenants(lab, asked.rounds, half)
         if "growth" in asked.names:

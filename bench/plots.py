@@ -47,6 +47,10 @@ def _line(axes: Axes, x: Sequence[float], y: Sequence[float], colour: str, label
     axes.plot(x, y, marker="o", color=colour, label=label)
 
 
+def _from_zero(axes: Axes, y: Sequence[float]) -> None:
+    axes.set_ylim(0, 1.15 * max(y))
+
+
 def _rows(results: Results, path: Path) -> None:
     canvas, axes = _axes("rows in the list", "CPU µs a request", "Cost by the length of the list")
     sizes = list(results.rows)
@@ -61,13 +65,16 @@ def _tenants(results: Results, path: Path) -> None:
     title = "Memory and hit rate by tenants, three lists of 10 KB each"
     canvas, axes = _axes("tenants in memory", "hits a second", title)
     counts = [each.tenants for each in results.tenants]
-    _line(axes, counts, [each.figure.rate for each in results.tenants], _BLUE, "hits a second")
-    axes.set(xscale="log", ylim=(0, None))
+    rates = [each.figure.rate for each in results.tenants]
+    sizes = [each.figure.rss / 2**20 for each in results.tenants]
+    _line(axes, counts, rates, _BLUE, "hits a second")
+    axes.set(xscale="log")
+    _from_zero(axes, rates)
     memory = axes.twinx()
     memory.spines["top"].set_visible(False)
     memory.set(ylabel="resident memory, MiB")
-    _line(memory, counts, [each.figure.rss / 2**20 for each in results.tenants], _RED, "resident memory")
-    memory.set_ylim(0, None)
+    _line(memory, counts, sizes, _RED, "resident memory")
+    _from_zero(memory, sizes)
     canvas.legend(loc="outside lower center", ncols=2, frameon=False)
     _save(canvas, path)
 
@@ -76,7 +83,8 @@ def _plugins(results: Results, path: Path) -> None:
     assert results.plugins is not None
     last = results.plugins.last
     canvas, axes = _axes("upstreams", "hits a second", "Hit rate by the number of upstreams")
-    _line(axes, list(last), [figure.rate for figure in last.values()], _BLUE, "the last plugin's list")
-    axes.set(ylim=(0, None))
+    rates = [figure.rate for figure in last.values()]
+    _line(axes, list(last), rates, _BLUE, "the last plugin's list")
+    _from_zero(axes, rates)
     axes.legend(frameon=False, loc="lower left")
     _save(canvas, path)

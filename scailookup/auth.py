@@ -93,8 +93,8 @@ class Header:
             raise ValueError(f"{self.name!r} is not a header name")
         if self.name.lower() in _RESERVED:
             raise ValueError(f"the header {self.name} is set by scailookup itself")
-        if not self.prefix.isprintable():
-            raise ValueError("a header prefix holds printable characters only")
+        if not self.prefix.isprintable() or not self.prefix.isascii():
+            raise ValueError("a header prefix holds printable ASCII characters only")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,9 @@ def field_of(secret: Mapping[str, str] | None, names: tuple[str, ...]) -> str | 
     if not secret:
         return None
     for name in names:
-        if secret.get(name):
-            return secret[name].strip()
+        value = secret.get(name, "").strip()
+        if value:
+            return value
     values = list(secret.values())
     return values[0].strip() or None if len(values) == 1 else None
 
@@ -217,7 +218,7 @@ class Credentials:
     def _stored(self, auth: Bearer | Header | Basic, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         ref = SecretRef.parse(auth.secret)
         secret = look(ref.path.replace("{tenant}", _legal(caller.tenant)))
-        value = secret.get(ref.field) if secret and ref.field else field_of(secret, KEY_FIELDS)
+        value = (secret or {}).get(ref.field, "").strip() if ref.field else field_of(secret, KEY_FIELDS)
         if not value or not (isinstance(auth, Basic) or _sendable(value)):
             raise MissingCredentials(
                 f"there is no usable secret for the upstream {upstream.name}",
@@ -242,4 +243,4 @@ def _bearer(value: str) -> tuple[tuple[str, str], ...]:
 
 def _sendable(value: str) -> bool:
     """Whether ``value`` may stand in a header: one line of printable ASCII."""
-    return value.isascii() and value.isprintable() and " " not in value.strip()
+    return value != "" and value.isascii() and value.isprintable() and " " not in value

@@ -87,6 +87,7 @@ class Upstream:
         if not isinstance(self.auth, Auth):
             raise TypeError(f"upstream {self.name}: auth must be one of scailookup.auth's kinds")
         check_base_url(self.base_url)
+        object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
         names = [look.name for look in self.lookups]
         if len(set(names)) != len(names):
             raise ValueError(f"upstream {self.name} declares a lookup twice")
@@ -109,15 +110,24 @@ class Route:
 
 
 def check_base_url(url: str) -> None:
-    """Raise ValueError unless ``url`` is http(s)://host[:port][/path] and nothing more."""
-    parts = urlsplit(url)
+    """Raise ValueError unless ``url`` is http(s)://host[:port][/path] and nothing more.
+
+    The message never holds a part of the url: somebody may have put a password there.
+    """
+    # urlsplit drops blanks and control characters in silence; what it judged would not be what is used.
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("a base URL holds printable ASCII characters and no blanks")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("a base URL has a host and, if any, a port up to 65535") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a base URL starts with https:// (or http://) and a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a base URL holds no user or password")
     if "?" in url or "#" in url:
         raise ValueError("a base URL has no query and no fragment")
-    _ = parts.port  # raises ValueError when out of range
     if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", parts.hostname):
         raise ValueError("a base URL's host is a name or an address")
     if parts.path:

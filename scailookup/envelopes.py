@@ -30,7 +30,8 @@ _CURSORS = {
 }
 _MORE = ("has_more", "hasMore", "has_next", "hasNext")
 _LINKS = ("next", "next_url", "nextUrl", "next_link", "nextLink", "next_page_url", "@odata.nextLink")
-_LINK_HEADER = re.compile(r"<([^>]*)>([^<]*)")
+# Neither part may hold a "<": a header of nothing else must not take time by its square.
+_LINK_HEADER = re.compile(r"<([^<>]*)>([^<]*)")
 
 
 @dataclass(frozen=True, slots=True)

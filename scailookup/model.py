@@ -39,8 +39,6 @@ __all__ = [
 VIEW = "scaicore:view"
 # Below this a compressed form gains nothing.
 SMALLEST_PACKED = 256
-# Up to this a badly compressing body may weigh more than accounted for.
-LARGEST_UNKEPT = 4096
 USER_AGENT = f"scailookup/{__version__}"
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -239,17 +237,25 @@ class Form:
         self.body = body
         self.etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         self._packed: tuple[bytes, str] | None = None
-        # A third more covers the compressed form: one that is larger is not kept.
+        # A third more covers the compressed form: one that is larger is not made.
         self.weight = len(body) + len(body) // 3
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the compressed form is ready."""
+        return self._packed is not None
+
     def packed(self) -> tuple[bytes, str] | None:
-        """The gzip bytes with an ETag of their own; None when the body is too small to gain."""
+        """The gzip bytes with an ETag of their own; None when the body is too small, or gains too little."""
         if self._packed is None and len(self.body) >= SMALLEST_PACKED:
             small = gzip.compress(self.body, compresslevel=6, mtime=0)
-            if len(small) > len(self.body) // 3 and len(self.body) > LARGEST_UNKEPT:
-                return small, self.etag[:-1] + '-gz"'
             self._packed = small, self.etag[:-1] + '-gz"'
-        return self._packed
+            if len(small) > len(self.body) // 3:
+                self._packed = _NO_GAIN
+        return self._packed if self._packed is not _NO_GAIN else None
+
+
+_NO_GAIN = (b"", "")
 
 
 class Fetch(Protocol):

@@ -7,7 +7,7 @@ routes of a plugin that did not even load can still say what is wrong with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -171,11 +171,15 @@ def _results(
     manager: pluggy.PluginManager, name: str, hook: str, kind: type[Any], **arguments: Any
 ) -> list[Any]:
     """What one plugin's hook answers: a list of ``kind``; raises PluginError for anything else."""
-    caller: Callable[..., Any] = manager.subset_hook_caller(
+    caller: Any = manager.subset_hook_caller(
         hook, [other for other in manager.get_plugins() if manager.get_name(other) != name]
     )
     answers: list[Any] = []
-    for answer in caller(**arguments):
+    given = caller(**arguments)
+    implementing = [impl for impl in caller.get_hookimpls() if impl.plugin_name == name]
+    if len(given) < len(implementing):
+        raise PluginError(f"{hook} answered None, not a list")
+    for answer in given:
         if not isinstance(answer, list | tuple):
             raise PluginError(f"{hook} answered a {type(answer).__name__}, not a list")
         answers.extend(answer)

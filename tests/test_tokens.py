@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import jwt
 import pytest
@@ -49,10 +50,11 @@ class World:
 
 
 def claims(**changes) -> dict:
-    """Good claims, changed; what is set to None is left out."""
+    """Good claims, changed; what is set to None is left out, and a timedelta is a time from now."""
     now = int(time.time())
     good = {"iss": BASE, "aud": "app", "sub": "usr_1", "tenant_id": "tnt_acme", "iat": now, "exp": now + 3600}
-    return {name: value for name, value in {**good, **changes}.items() if value is not None}
+    found = {name: value for name, value in {**good, **changes}.items() if value is not None}
+    return {n: now + v.total_seconds() if isinstance(v, timedelta) else v for n, v in found.items()}
 
 
 def token(key=EC, kid: str | None = "e1", header: dict | None = None, **changes) -> str:
@@ -119,10 +121,10 @@ async def test_an_issuer_that_is_no_text(iss):
         {"exp": None},
         {"exp": "soon"},
         {"exp": []},
-        {"exp": int(time.time()) - 120},
-        {"nbf": int(time.time()) + 300},
+        {"exp": timedelta(seconds=-120)},
+        {"nbf": timedelta(seconds=300)},
         {"nbf": "soon"},
-        {"iat": int(time.time()) + 300},
+        {"iat": timedelta(seconds=300)},
         {"iat": "yesterday"},
         {"tenant_id": None},
         {"tenant_id": ""},
@@ -156,10 +158,10 @@ async def test_an_expiry_beyond_all_times(exp):
     "changes",
     [
         {"aud": ["other", "app"]},
-        {"exp": int(time.time()) - 30},
-        {"exp": time.time() + 60.5},
-        {"nbf": int(time.time()) + 30},
-        {"iat": int(time.time()) + 30},
+        {"exp": timedelta(seconds=-30)},
+        {"exp": timedelta(seconds=60.5)},
+        {"nbf": timedelta(seconds=30)},
+        {"iat": timedelta(seconds=30)},
         {"tenant_id": "x" * 64},
         {"tenant_id": "A-z_9"},
     ],

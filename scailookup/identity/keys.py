@@ -192,10 +192,11 @@ def usable_keys(body: Any) -> list[tuple[str | None, str, Any]]:
     are passed over, each on its own: one odd key does not cost the others.
     """
     found = []
-    for raw in (body.get("keys") if isinstance(body, dict) else None) or ():
+    listed = body.get("keys") if isinstance(body, dict) else None
+    for raw in listed if isinstance(listed, list) else ():
         if not isinstance(raw, dict) or raw.get("use", "sig") != "sig" or raw.get("kty") not in ("RSA", "EC"):
             continue
-        if raw.get("alg", "RS256") not in ALGORITHMS:
+        if str(raw.get("alg", "RS256")) not in ALGORITHMS:
             continue
         try:
             key = jwt.PyJWK(raw, algorithm="RS256" if raw["kty"] == "RSA" else "ES256").key

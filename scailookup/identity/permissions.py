@@ -116,6 +116,8 @@ class Permissions:
                     retry_after=exc.retry_after or 1,
                 ) from None
             profile = Profile()
+        except RecursionError:
+            raise IdentityUnavailable("ScaiGrid's word on what you may cannot be read") from None
         except Overloaded as exc:
             raise IdentityUnavailable(exc.message, exc.fix) from None
         self._known[mark] = (self._clock() + ME_MEMORY, profile)

@@ -21,6 +21,7 @@ __all__ = ["MAX_TOKEN", "SKEW", "Tokens", "bearer", "caller_of"]
 MAX_TOKEN = 16 * 1024
 SKEW = 60
 _REMEMBERED = 10_000
+_NEVER = 2**53
 _MOST_TRIED = 8
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -121,10 +122,11 @@ class Tokens:
 
     def _accept(self, claims: dict[str, Any], token: str) -> Caller:
         caller = caller_of(claims, token)
-        accepted = {self._issuer}
+        accepted = [self._issuer]
         if self._base_url:
-            accepted |= {self._base_url, f"{self._base_url}/tenants/{caller.tenant}"}
-        if claims.get("iss") not in accepted - {None}:
+            accepted += [self._base_url, f"{self._base_url}/tenants/{caller.tenant}"]
+        issuer = claims.get("iss")
+        if not isinstance(issuer, str) or issuer not in accepted:
             raise Unauthenticated("the access token is of another issuer")
         return caller
 
@@ -162,7 +164,8 @@ def caller_of(claims: dict[str, Any], token: str | None) -> Caller:
         permissions=None if permissions is None else words(permissions),
         scopes=words(claims.get("scope")),
         roles=words(claims.get("role")) | words(claims.get("roles")),
-        expires=float(claims["exp"]),
+        # A time that no float holds is as good as never.
+        expires=float(min(int(claims["exp"]), _NEVER)),
     )
 
 

@@ -86,7 +86,7 @@ def parse_query(raw: str, lookup: Lookup) -> Selection:
         raw_name, _, raw_value = part.partition("=")
         name, value = (_unquote(text.replace("+", " ")) for text in (raw_name, raw_value))
         if name is None or name not in known | {"q", "limit"}:
-            shown = name if name is not None and name.isprintable() else "query"
+            shown = name if name and name.isprintable() else "query"
             raise _refused(shown[:64], "is not a parameter of this lookup", known)
         if value is None:
             raise _refused(name, "is not percent-encoded UTF-8", known)

@@ -127,6 +127,9 @@ class Lookups:
 
     async def _choose(self, bound: Bound, caller: Caller, deadline: float, *, fresh: bool = False) -> Grant:
         """The credential, within the deadline: a hanging store is a failing one."""
+        grant = None if fresh else self._credentials.recall(bound.upstream, caller)
+        if grant is not None:
+            return grant
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._credentials.choose(bound.upstream, caller, fresh=fresh)

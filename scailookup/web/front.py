@@ -1,12 +1,14 @@
-"""The short way for hits: a warm, authorised, unfiltered GET is answered without a RequestHandler.
+"""The short way: a plain GET of a lookup, authorised from memory, is answered without a RequestHandler.
 
 It holds no rule of its own. Routes, identity, permission, credential and cache are
-asked through the same code as on the ordinary road, in the forms of it that never
-wait; whatever they cannot answer from memory falls through to that road.
+asked through the same code as on the ordinary road; whatever is not plain, and every
+failure, goes down that road.
 """
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from time import perf_counter, time
 from typing import Any
 
@@ -16,40 +18,41 @@ from tornado.httputil import (
     HTTPHeaders,
     HTTPMessageDelegate,
     HTTPServerConnectionDelegate,
+    HTTPServerRequest,
     RequestStartLine,
     format_timestamp,
 )
 
 from scailookup.errors import ScailookupError
-from scailookup.lookup import Bound, parse_value
-from scailookup.model import Caller
-from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of
-from scailookup.web.lookups import LONG_BODY, LookupHandler
-from scailookup.web.reply import LookupReply, accepts_gzip, lookup_reply
+from scailookup.lookup import Bound, Lookups, parse_value
+from scailookup.model import Caller, Served
+from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, trace_of
+from scailookup.web.lookups import LookupHandler
+from scailookup.web.reply import lookup_reply, pack_beforehand
 from scailookup.web.router import Routes, Target
 
 __all__ = ["Front"]
 
-# A browser of another origin, or a body: the ordinary road knows what to do with them.
-_NOT_PLAIN = frozenset({"Origin", "Content-Length", "Transfer-Encoding", "Connection"})
 _STATUS = {200: "HTTP/1.1 200 OK", 304: "HTTP/1.1 304 Not Modified"}
 _BASE = [f"{name}: {value}" for name, value in BASE_HEADERS]
-_log = structlog.get_logger("scailookup.web")
+# A browser of another origin, or a body: the ordinary road knows what to do with them.
+_NOT_PLAIN = frozenset({"Origin", "Content-Length", "Transfer-Encoding", "Connection"})
 
 
-class _Hit:
-    """What the short way sends, and what it reports."""
+@dataclass(slots=True)
+class _Plain:
+    """A plain question whose caller is known and may ask."""
 
-    __slots__ = ("caller", "reply", "request_id", "started", "target")
+    target: Target
+    caller: Caller
+    bound: Bound
+    headers: HTTPHeaders
+    started: float
 
-    def __init__(
-        self, target: Target, caller: Caller, request_id: str, reply: LookupReply, started: float
-    ) -> None:
-        self.target = target
-        self.caller = caller
-        self.request_id = request_id
-        self.reply = reply
-        self.started = started
+    @property
+    def lookups(self) -> Lookups:
+        found: Lookups = self.target.options["lookups"]
+        return found
 
 
 class Front(HTTPServerConnectionDelegate):
@@ -61,6 +64,7 @@ class Front(HTTPServerConnectionDelegate):
         self._short = short
         self._second = 0
         self._date = ""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Tornado's call for each request on a connection."""
@@ -72,8 +76,8 @@ class Front(HTTPServerConnectionDelegate):
         """Tornado's call when a connection ends."""
         self._routes.on_close(server_conn)
 
-    def recall(self, path: str, headers: HTTPHeaders) -> _Hit | None:
-        """The answer from memory; None sends the request down the ordinary road."""
+    def plain(self, path: str, headers: HTTPHeaders) -> _Plain | None:
+        """The question, when memory alone can tell who asks and that they may; else None."""
         started = perf_counter()
         if "?" in path or not _NOT_PLAIN.isdisjoint(headers):
             return None
@@ -82,49 +86,76 @@ class Front(HTTPServerConnectionDelegate):
             return None
         target, raw = found
         options = target.options
+        caller = self._web.guard.recall(headers, options["needs"]["GET"])
+        if caller is None:
+            return None
         try:
-            caller = self._web.guard.recall(headers, options["needs"]["GET"])
-            if caller is None:
-                return None
             values = {name: parse_value(name, value) for name, value in raw.items()}
         except ScailookupError:
             return None  # said in full on the ordinary road
-        served = options["lookups"].recall(Bound(options["upstream"], options["lookup"], values), caller)
-        accept = headers.get("Accept-Encoding", "")
-        if served is None or (len(served.form.body) > LONG_BODY and accepts_gzip(accept)):
-            return None
+        bound = Bound(options["upstream"], options["lookup"], values)
+        return _Plain(target, caller, bound, headers, started)
+
+    def serve(self, question: _Plain, message: _Message) -> None:
+        """Answer at once from memory, or as soon as the upstream has."""
+        served = question.lookups.recall(question.bound, question.caller)
+        if served is not None and pack_beforehand(served, question.headers) is None:
+            self._send(question, served, message.connection)
+            return
+        task = asyncio.ensure_future(self._ask(question, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, question: _Plain, message: _Message) -> None:
+        trace = trace_of(question.headers)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=trace.request_id)
+        self._web.busy += 1
+        try:
+            served = await question.lookups.answer(question.bound, question.caller, trace)
+            packing = pack_beforehand(served, question.headers)
+            if packing is not None:
+                await packing
+            self._send(question, served, message.connection, trace.request_id)
+        except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
+            message.hand_over(exc, trace.request_id)
+        finally:
+            self._web.busy -= 1
+
+    def _send(
+        self, question: _Plain, served: Served, connection: HTTPConnection, request_id: str | None = None
+    ) -> None:
+        """Write the answer, with the headers of the ordinary road in their order."""
+        headers = question.headers
         reply = lookup_reply(
             served,
-            accept_encoding=accept,
+            accept_encoding=headers.get("Accept-Encoding", ""),
             if_none_match=headers.get("If-None-Match"),
-            started=started,
+            started=question.started,
             vary_origin=bool(self._web.cors_origins),
         )
-        return _Hit(target, caller, request_id_of(headers), reply, started)
-
-    def send(self, hit: _Hit, connection: HTTPConnection) -> None:
-        """Write the answer, with the headers of the ordinary road in their order."""
+        request_id = request_id or trace_of(headers).request_id
         lines = [
-            _STATUS[hit.reply.status],
+            _STATUS[reply.status],
             f"Server: {SERVER}",
             f"Date: {self._now()}",
             *_BASE,
-            f"X-Request-Id: {hit.request_id}",
-            *[f"{name}: {value}" for name, value in hit.reply.headers],
+            f"X-Request-Id: {request_id}",
+            *[f"{name}: {value}" for name, value in reply.headers],
             "\r\n",
         ]
         # Tornado takes a ready header block too; HTTPHeaders cost as much as all the rest here.
-        connection.write("\r\n".join(lines).encode("latin-1") + hit.reply.body)
+        connection.write("\r\n".join(lines).encode("latin-1") + reply.body)
         connection.finish()
         report_request(
             self._web,
-            route=hit.target.name,
+            route=question.target.name,
             method="GET",
-            status=hit.reply.status,
+            status=reply.status,
             error=None,
-            caller=hit.caller,
-            started=hit.started,
-            request_id=hit.request_id,
+            caller=question.caller,
+            started=question.started,
+            request_id=request_id,
         )
 
     def _now(self) -> str:
@@ -136,35 +167,49 @@ class Front(HTTPServerConnectionDelegate):
 
 
 class _Message(HTTPMessageDelegate):
-    """One request: answered from memory, or handed on."""
+    """One request: answered the short way, or handed on."""
 
-    __slots__ = ("_connection", "_front", "_hit", "_inner", "_routes", "_server")
+    __slots__ = ("_front", "_inner", "_line", "_question", "_routes", "_server", "connection")
 
     def __init__(self, front: Front, routes: Routes, server: object, connection: HTTPConnection) -> None:
         self._front = front
         self._routes = routes
         self._server = server
-        self._connection = connection
-        self._hit: _Hit | None = None
+        self.connection = connection
+        self._question: _Plain | None = None
         self._inner: HTTPMessageDelegate | None = None
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
         assert isinstance(start_line, RequestStartLine)
+        self._line = start_line
         if start_line.method == "GET" and start_line.version == "HTTP/1.1":
-            self._hit = self._front.recall(start_line.path, headers)
-            if self._hit is not None:
+            self._question = self._front.plain(start_line.path, headers)
+            if self._question is not None:
                 return None
-        self._inner = self._routes.start_request(self._server, self._connection)
+        self._inner = self._routes.start_request(self._server, self.connection)
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Any:
         return None if self._inner is None else self._inner.data_received(chunk)
 
     def finish(self) -> None:
-        if self._hit is not None:
-            self._front.send(self._hit, self._connection)
+        if self._question is not None:
+            self._front.serve(self._question, self)
         elif self._inner is not None:
             self._inner.finish()
+
+    def hand_over(self, failure: Exception, request_id: str) -> None:
+        """Let the ordinary road tell the failure; nobody is asked again."""
+        assert self._question is not None
+        request = HTTPServerRequest(
+            connection=self.connection,
+            server_connection=self._server,
+            start_line=self._line,
+            headers=self._question.headers,
+        )
+        # The id that the upstream and the log have seen already.
+        request.headers["X-Request-Id"] = request_id
+        self._routes.find_handler(request, failure=failure).finish()
 
     def on_connection_close(self) -> None:
         if self._inner is not None:

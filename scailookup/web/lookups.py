@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -14,9 +13,7 @@ from scailookup.lookup.params import MAX_LIMIT
 from scailookup.model import Form, Served
 from scailookup.plugins import Plugin, Plugins
 from scailookup.web.handler import Handler
-from scailookup.web.reply import LookupReply, accepts_gzip, lookup_reply
-
-LONG_BODY = 64 * 1024
+from scailookup.web.reply import LookupReply, lookup_reply, pack_beforehand
 
 __all__ = ["CatalogueHandler", "FailedPluginHandler", "LookupHandler", "catalogue"]
 
@@ -27,6 +24,7 @@ class LookupHandler(Handler):
     upstream: Upstream
     lookup: Lookup
     lookups: Lookups
+    failure: Exception | None = None
 
     async def get(self, **raw: str) -> None:
         """200 with the rows asked for; 304 when the caller has them already."""
@@ -34,6 +32,8 @@ class LookupHandler(Handler):
         selection = parse_query(self.request.query, self.lookup)
         bound = Bound(self.upstream, self.lookup, values)
         assert self.caller is not None
+        if self.failure is not None:
+            raise self.failure  # asked already, on the short way
         served = await self.lookups.answer(bound, self.caller, self.trace)
         reply = await self._reply(served, selection)
         self.clear_header("Vary")
@@ -48,9 +48,9 @@ class LookupHandler(Handler):
             rows = selection.apply(served.answer.rows(), self.lookup.key)
             served = served._replace(form=Form(served.answer.with_rows(msgspec.json.encode(rows))))
         request = self.request.headers
-        if len(served.form.body) > LONG_BODY and accepts_gzip(request.get("Accept-Encoding", "")):
-            # The interpreter's lock is free while zlib works: nobody waits for a long list.
-            await asyncio.to_thread(served.form.packed)
+        packing = pack_beforehand(served, request)
+        if packing is not None:
+            await packing
         return lookup_reply(
             served,
             accept_encoding=request.get("Accept-Encoding", ""),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Awaitable, Mapping
 from time import perf_counter
 from typing import NamedTuple
 
 from scailookup.model import Form, Served
 
-__all__ = ["LookupReply", "accepts_gzip", "lookup_reply"]
+__all__ = ["LookupReply", "accepts_gzip", "lookup_reply", "pack_beforehand"]
 
+# Beyond this compressing takes longer than others should wait.
+LONG_BODY = 64 * 1024
 _VARY = "Authorization, Accept-Encoding"
 _TAGS = re.compile(r'\*|(?:W/)?"[^"]*"')
 _GZIP = re.compile(r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
@@ -27,6 +31,17 @@ def accepts_gzip(accept: str) -> bool:
     """Whether an ``Accept-Encoding`` takes gzip."""
     found = _GZIP.search(accept) if accept else None
     return found is not None and found[1] not in ("0", "0.0", "0.00", "0.000")
+
+
+def pack_beforehand(served: Served, headers: Mapping[str, str]) -> Awaitable[object] | None:
+    """What to wait for before a long body is sent compressed; None when there is nothing to wait for.
+
+    The interpreter's lock is free while zlib works: nobody waits for somebody's long list.
+    """
+    form = served.form
+    if len(form.body) <= LONG_BODY or form.is_packed or not accepts_gzip(headers.get("Accept-Encoding", "")):
+        return None
+    return asyncio.to_thread(form.packed)
 
 
 def lookup_reply(

@@ -87,10 +87,10 @@ class Routes(Router):
         return None if target is None else (target, values)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
-        """Tornado's question: who answers this request?"""
+        """Tornado's question: who answers this request? ``kwargs`` go to the handler."""
         found = self.find(request.path)
         target, values = found or (Target(Missing, "none"), {})
-        options = {"web": self.web, "route_name": target.name, **target.options}
+        options = {"web": self.web, "route_name": target.name, **target.options, **kwargs}
         delegate = self._application.get_handler_delegate(
             request,
             target.handler,
