@@ -26,7 +26,7 @@ _SHORTEST = 6
 # A JWT, a platform key, a vault token: the shapes of what must never be shown.
 _SHAPES = re.compile(
     r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
-    r"|(?:sgk|skt)_[A-Za-z0-9_.~+/=-]{8,}"
+    r"|(?<![A-Za-z0-9])(?:sgk|skt)_[A-Za-z0-9_.~+/=-]{8,}"
     r"|\bhv[sbr]\.[A-Za-z0-9_.-]{8,}"
 )
 _MARKS = ("eyJ", "sgk_", "skt_", "hvs.", "hvb.", "hvr.")

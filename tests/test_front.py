@@ -1,4 +1,4 @@
-"""The short way for hits and the ordinary road: the same bytes, counts and events; what falls through."""
+"""The short way and the ordinary road: the same bytes, counts and events; what falls through."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tornado.netutil import bind_sockets
 
 from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials, key_path
-from scailookup.errors import CallFailed
+from scailookup.errors import CallFailed, Overloaded, SecretsUnavailable
 from scailookup.identity import KeySet, Permissions, Tokens
 from scailookup.lookup import Limits, Lookups
 from scailookup.metrics import Metrics
@@ -35,6 +35,7 @@ ISSUER, JWKS, AUDIENCE = "https://scaikey.example", "https://scaikey.example/key
 MODELS, QUEUES = "/api/v1/scaigrid/models", "/v1/scaiqueue/scopes/scp_1/queues"
 PLAIN = {"Host": "127.0.0.1", "X-Request-ID": "req-1"}
 MOVING = re.compile(rb"(?<=\r\nDate: )[^\r]+|(?<=\r\nAge: )\d+|(?<=ttl=)-?\d+|(?<=dur=)[0-9.]+")
+BROKEN = CallFailed("BROKEN", "it broke", status=500)
 ROWS = [{"slug": f"openai/model-{number}", "display_name": "x" * 40} for number in range(20)]
 
 
@@ -42,33 +43,39 @@ class Held(FakeSecrets):
     """Secrets that are all at hand, as after a first read."""
 
     def held(self, path: str):
-        return self.data.get(path)
+        found = self.data.get(path)
+        if isinstance(found, BaseException):
+            raise LookupError(path)
+        return found
 
 
 class Grid:
-    """The way out: one list for every lookup, each call counted."""
+    """The way out: one list, or failure, for every lookup, each call kept; it waits while ``gate`` is an event."""
 
     def __init__(self) -> None:
         self.body: object = {"data": ROWS}
         self.errands: list[Errand] = []
+        self.gate: asyncio.Event | None = None
 
     async def call(self, errand: Errand, judge):
         self.errands.append(errand)
-        if isinstance(self.body, CallFailed):
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.body, Exception):
             raise self.body
         return (await judge(Reply(200, {}, json.dumps(self.body).encode()))).value
 
 
 class Counted(Front):
-    """A Front that tells how many answers went the short way."""
+    """A Front that tells how many requests went the short way."""
 
     def __init__(self, routes, *, short: bool) -> None:
         super().__init__(routes, short=short)
-        self.sent = 0
+        self.taken = 0
 
-    def send(self, hit, connection) -> None:
-        self.sent += 1
-        super().send(hit, connection)
+    def serve(self, question, message) -> None:
+        self.taken += 1
+        super().serve(question, message)
 
 
 class Line:
@@ -165,7 +172,7 @@ class World:
         return [MOVING.sub(b"~", await road.ask(raw)) for road in self.roads]
 
     async def warmed(self, raw: bytes) -> World:
-        """The same with the answer to ``raw`` in memory; the short way has sent nothing yet."""
+        """The same with the answer to ``raw`` in memory; nothing has gone the short way yet."""
         answer = await self.ordinary.ask(raw)
         assert answer.startswith(b"HTTP/1.1 200"), answer
         return self
@@ -243,7 +250,7 @@ async def test_a_hit(path):
         w.grid.body = {"data": [{"id": "a", "slug": "a", "scope_id": "scp_1"}]}
         await w.warmed(request(path))
         short, ordinary = await w.both(request(path))
-        assert (ordinary, 200, 1) == (short, status(short), w.short.front.sent)
+        assert (ordinary, 200, 1) == (short, status(short), w.short.front.taken)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +273,7 @@ async def test_a_hit_with_a_header(more):
     async with world() as w:
         await w.warmed(request())
         short, ordinary = await w.both(request(MODELS, more))
-        assert (ordinary, 1) == (short, w.short.front.sent)
+        assert (ordinary, 1) == (short, w.short.front.taken)
 
 
 @pytest.mark.parametrize("accept", ["gzip", "identity"])
@@ -279,7 +286,7 @@ async def test_not_modified(accept):
         short, ordinary = await w.both(request(MODELS, coding, ("If-None-Match", tag or "")))
         assert (ordinary, 304, b"", 2) == (
             *(short, status(short)),
-            *(short.partition(b"\r\n\r\n")[2], w.short.front.sent),
+            *(short.partition(b"\r\n\r\n")[2], w.short.front.taken),
         )
 
 
@@ -288,7 +295,7 @@ async def test_with_authentication_off():
     async with world(auth=False, SCAILOOKUP_DEV="true", SCAIGRID_API_KEY="sgk_dev_key_00000001") as w:
         await w.warmed(request(bearer=None))
         short, ordinary = await w.both(request(bearer=None))
-        assert (ordinary, "env", 1) == (short, header(short, "X-Lookup-Credential"), w.short.front.sent)
+        assert (ordinary, "env", 1) == (short, header(short, "X-Lookup-Credential"), w.short.front.taken)
 
 
 async def test_with_a_tenants_key():
@@ -297,7 +304,7 @@ async def test_with_a_tenants_key():
         w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
         await w.warmed(request())
         short, ordinary = await w.both(request())
-        assert (ordinary, "tenant", 1) == (short, header(short, "X-Lookup-Credential"), w.short.front.sent)
+        assert (ordinary, "tenant", 1) == (short, header(short, "X-Lookup-Credential"), w.short.front.taken)
 
 
 async def test_with_origins_allowed():
@@ -307,7 +314,7 @@ async def test_with_origins_allowed():
         short, ordinary = await w.both(request())
         assert (ordinary, True, 1) == (
             *(short, (header(short, "Vary") or "").endswith("Origin")),
-            w.short.front.sent,
+            w.short.front.taken,
         )
 
 
@@ -317,7 +324,7 @@ async def test_meta():
         w.grid.body = {"data": [*ROWS, {"no": "id"}]}
         await w.warmed(request())
         short, ordinary = await w.both(request())
-        assert (ordinary, True, 1) == (short, b'"meta":{"dropped":1}' in short, w.short.front.sent)
+        assert (ordinary, True, 1) == (short, b'"meta":{"dropped":1}' in short, w.short.front.taken)
 
 
 @pytest.mark.parametrize("given", ["bad id", "", "x" * 129, "one\tmore"])
@@ -338,16 +345,30 @@ async def test_request_ids_of_ours_differ():
         assert 6 == len({header(await road.ask(raw), "X-Request-ID") for road in w.roads for _ in range(3)})
 
 
-@pytest.mark.parametrize(
+BAD_HOSTS = pytest.mark.parametrize(
     "headers", [{}, {"Host": "a b"}, {"Host": "a,b"}], ids=["no host", "a space", "two hosts"]
 )
+
+
+@BAD_HOSTS
 async def test_a_bad_host_is_refused_on_either_road(headers):
-    """A request whose Host is missing or malformed gets the same answer whether or not it would be a hit."""
+    """A request whose Host is missing or malformed is refused alike, whether or not it would be a hit."""
     async with world() as w:
         await w.warmed(request())
         raw = request(headers={**headers, "X-Request-ID": "req-1"})
         short, ordinary = await w.both(raw)
         assert (ordinary, 400) == (short, status(short))
+
+
+@BAD_HOSTS
+async def test_a_bad_host_is_answered_when_the_upstream_fails(headers):
+    """A request whose Host is missing or malformed is never left without an answer."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = BROKEN
+        raw = request("/v1/scaiqueue/scopes", headers={**headers, "X-Request-ID": "req-1"})
+        async with asyncio.timeout(5):
+            assert 400 == status(await w.short.ask(raw))
 
 
 async def test_a_caller_who_waits_to_send_a_body():
@@ -362,25 +383,160 @@ async def test_a_caller_who_waits_to_send_a_body():
         assert (heard[1], [100, 200]) == (heard[0], [status(answer) for answer in heard[0]])
 
 
+# The same bytes when somebody must be asked
+
+
+async def test_a_miss():
+    """What an upstream has to be asked for leaves in the same bytes on either road."""
+    async with world() as w:
+        await w.warmed(request())
+        heard = []
+        for road, path in zip(w.roads, ("/v1/scaiqueue/scopes", "/api/v1/scaiqueue/scopes"), strict=True):
+            w.clock.now += 1000.0
+            heard.append(MOVING.sub(b"~", await road.ask(request(path))))
+        assert (heard[1], "scailookup; fwd=uri-miss", 1) == (
+            *(heard[0], header(heard[0], "Cache-Status")),
+            w.short.front.taken,
+        )
+
+
+async def test_a_stale_answer():
+    """A stale answer leaves in the same bytes on either road."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = BROKEN
+        w.clock.now += 20.0
+        short, ordinary = await w.both(request())
+        assert (ordinary, "scailookup; hit; ttl=~; detail=stale", 1) == (
+            *(short, header(short, "Cache-Status")),
+            w.short.front.taken,
+        )
+
+
+async def test_a_stale_answer_for_a_failing_upstream():
+    """An answer that stands in for a failure leaves in the same bytes on either road."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = BROKEN
+        w.clock.now += 100.0
+        short, ordinary = await w.both(request())
+        assert (ordinary, "scailookup; hit; ttl=~; detail=stale-if-error", 1) == (
+            *(short, header(short, "Cache-Status")),
+            w.short.front.taken,
+        )
+
+
+@pytest.mark.parametrize(
+    ("failure", "answered"),
+    [
+        (BROKEN, 502),
+        (CallFailed("FORBIDDEN", "no", status=403), 502),
+        (CallFailed("RATE_LIMITED", "slow down", status=429, retry_after=30), 502),
+        (CallFailed("unreachable", "broke"), 502),
+        (Overloaded("full"), 503),
+        (RuntimeError("a fault of ours"), 500),
+    ],
+    ids=repr,
+)
+async def test_a_failure(failure, answered):
+    """A failure met on the short way is told in the bytes of the ordinary road."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = failure
+        w.clock.now += 1000.0
+        short, ordinary = await w.both(request())
+        assert (ordinary, answered, 1) == (short, status(short), w.short.front.taken)
+
+
+@pytest.mark.parametrize(
+    ("held", "answered"), [(None, 412), (SecretsUnavailable("the store is down"), 503)], ids=["none", "down"]
+)
+async def test_no_credential(held, answered):
+    """A missing key and a failing store are told in the bytes of the ordinary road."""
+    async with world(SCAIFLOW_DEPLOY_AUTH="api_key") as w:
+        w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
+        await w.warmed(request())
+        w.secrets.data[key_path("tnt_acme")] = held
+        short, ordinary = await w.both(request())
+        assert (ordinary, answered, 1) == (short, status(short), w.short.front.taken)
+
+
+@pytest.mark.parametrize("body", [{"data": ROWS}, BROKEN], ids=["answered", "failed"])
+async def test_the_upstream_hears_the_id_that_is_answered(body):
+    """Without an id of the caller's, call and answer bear the same one of ours."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = body
+        answer = await w.short.ask(request("/v1/scaiqueue/scopes", headers={"Host": "h"}))
+        assert (header(answer, "X-Request-ID"), 1) == (
+            w.grid.errands[-1].trace.request_id,
+            w.short.front.taken,
+        )
+
+
+async def test_the_trace_goes_upstream():
+    """A caller's traceparent reaches the upstream from the short way too."""
+    parent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    async with world() as w:
+        await w.warmed(request())
+        await w.short.ask(request("/v1/scaiqueue/scopes", ("traceparent", parent)))
+        assert (parent, 1) == (w.grid.errands[-1].trace.traceparent, w.short.front.taken)
+
+
+async def test_nobody_is_asked_twice():
+    """A failure met on the short way is told without another call."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = RuntimeError("a fault of ours")
+        await w.short.ask(request("/v1/scaiqueue/scopes"))
+        assert (2, 1) == (len(w.grid.errands), w.short.front.taken)
+
+
+async def test_both_roads_share_a_flight():
+    """Requests on both roads at once make one call."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.gate = asyncio.Event()
+        asked = [asyncio.ensure_future(road.ask(request("/v1/scaiqueue/scopes"))) for road in w.roads * 3]
+        while w.short.web.busy + w.ordinary.web.busy < 6:
+            await asyncio.sleep(0)
+        w.grid.gate.set()
+        answers = await asyncio.gather(*asked)
+        assert (2, [200] * 6) == (len(w.grid.errands), [status(answer) for answer in answers])
+
+
 # The same counts and events
 
 
 async def test_requests_are_counted_alike():
-    """200 and 304 are counted under the same route on either road."""
+    """Answers and failures are counted once, under the same route, on either road."""
     async with world() as w:
         await w.warmed(request())
         before = counts(w.ordinary)
         for raw in (request(), request(MODELS, ("If-None-Match", "*")), request(bearer=None)):
             await w.both(raw)
+        w.grid.body = BROKEN
+        await w.both(request("/v1/scaiqueue/scopes"))
         wanted = {name: value - before.get(name, 0.0) for name, value in counts(w.ordinary).items()}
-        assert (wanted, 2) == (counts(w.short), w.short.front.sent)
+        assert (wanted, 3) == (counts(w.short), w.short.front.taken)
 
 
-@pytest.mark.parametrize("more", [(), (("If-None-Match", "*"),)], ids=["200", "304"])
-async def test_the_debug_event_is_alike(more):
-    """Either road tells of the request with the same fields."""
+@pytest.mark.parametrize(
+    ("more", "after", "failure"),
+    [
+        ((), 0.0, None),
+        ((("If-None-Match", "*"),), 0.0, None),
+        ((), 1000.0, BROKEN),
+        ((), 1000.0, RuntimeError("ours")),
+    ],
+    ids=["200", "304", "502", "500"],
+)
+async def test_the_debug_event_is_alike(more, after, failure):
+    """Either road tells of the request once, with the same fields."""
     async with world() as w:
         await w.warmed(request())
+        w.grid.body = failure or w.grid.body
+        w.clock.now += after
         told = []
         for road in w.roads:
             with capture_logs() as events:
@@ -389,7 +545,7 @@ async def test_the_debug_event_is_alike(more):
             told.append([event for event in events if event["event"] == "request"])
         for (event,) in told:
             assert 0 <= event.pop("duration_ms")
-        assert (told[1], 1) == (told[0], w.short.front.sent)
+        assert (told[1], 1) == (told[0], w.short.front.taken)
 
 
 async def test_the_debug_event():
@@ -399,6 +555,7 @@ async def test_the_debug_event():
         with capture_logs() as events:
             await w.short.ask(request())
         (event,) = [event for event in events if event["event"] == "request"]
+        assert 1 == w.short.front.taken
         assert ("GET", "scaigrid/models", 200, None, "tnt_acme", "req-1") == tuple(
             event[name] for name in ("method", "route", "status", "error", "tenant", "request_id")
         )
@@ -448,17 +605,7 @@ async def test_falls_through(raw, answered):
     async with world() as w:
         await w.warmed(request())
         short, ordinary = await w.both(raw)
-        assert (ordinary, answered, 0) == (short, status(short), w.short.front.sent)
-
-
-async def test_a_cold_request_falls_through():
-    """What is not in memory is asked for on the ordinary road, and is a hit from then on."""
-    async with world() as w:
-        first, second = [await w.short.ask(request()) for _ in range(2)]
-        assert ("scailookup; fwd=uri-miss", "scailookup; hit; ttl=15", 1, 1) == (
-            *(header(first, "Cache-Status"), header(second, "Cache-Status")),
-            *(w.short.front.sent, len(w.grid.errands)),
-        )
+        assert (ordinary, answered, 0) == (short, status(short), w.short.front.taken)
 
 
 async def test_another_callers_answer_is_no_hit():
@@ -466,28 +613,16 @@ async def test_another_callers_answer_is_no_hit():
     async with world() as w:
         await w.warmed(request())
         answer = await w.short.ask(request(bearer=token(sub="usr_2")))
-        assert ("scailookup; fwd=uri-miss", 0) == (header(answer, "Cache-Status"), w.short.front.sent)
+        assert ("scailookup; fwd=uri-miss", 0) == (header(answer, "Cache-Status"), w.short.front.taken)
 
 
-async def test_an_expired_answer_falls_through():
-    """Past fresh the ordinary road answers, which may serve it stale and renew it."""
-    async with world() as w:
-        await w.warmed(request())
-        w.clock.now += 20.0
-        answer = await w.short.ask(request())
-        assert ("scailookup; hit; ttl=-5; detail=stale", 0) == (
-            header(answer, "Cache-Status"),
-            w.short.front.sent,
-        )
-
-
-async def test_a_long_answer_to_be_compressed_falls_through():
-    """A long body is compressed on the ordinary road, where nobody waits for it, to the same bytes."""
+async def test_a_long_answer_to_be_compressed():
+    """A long body is compressed to the same bytes on either road."""
     async with world() as w:
         w.grid.body = {"data": [{"slug": f"m-{number}", "display_name": "x" * 90} for number in range(900)]}
         await w.warmed(request())
         short, ordinary = await w.both(request(MODELS, ("Accept-Encoding", "gzip")))
-        assert (ordinary, "gzip", 0) == (short, header(short, "Content-Encoding"), w.short.front.sent)
+        assert (ordinary, "gzip", 1) == (short, header(short, "Content-Encoding"), w.short.front.taken)
 
 
 async def test_a_long_answer_sent_plain():
@@ -496,7 +631,7 @@ async def test_a_long_answer_sent_plain():
         w.grid.body = {"data": [{"slug": f"m-{number}", "display_name": "x" * 90} for number in range(9000)]}
         await w.warmed(request())
         short, ordinary = await w.both(request())
-        assert (ordinary, True, 1) == (short, len(short) > 500_000, w.short.front.sent)
+        assert (ordinary, True, 1) == (short, len(short) > 500_000, w.short.front.taken)
 
 
 # The short way and permission
@@ -507,9 +642,9 @@ async def test_an_expired_token_is_no_hit():
     async with world() as w:
         await w.warmed(request())
         headers = HTTPHeaders({"Authorization": f"Bearer {TOKEN}"})
-        before = w.short.front.recall(MODELS, headers)
+        before = w.short.front.plain(MODELS, headers)
         w.wall.now += 3600 + 61
-        assert (True, None) == (before is not None, w.short.front.recall(MODELS, headers))
+        assert (True, None) == (before is not None, w.short.front.plain(MODELS, headers))
 
 
 async def test_changed_keys_are_no_hit():
@@ -518,7 +653,7 @@ async def test_changed_keys_are_no_hit():
         await w.warmed(request())
         w.jwks.answers[JWKS] = jwks(("k2", rsa_key("front-2")))
         await w.short.ask(request(bearer=encode({"alg": "RS256", "kid": "k2"}, {}, rsa_key("front-2"))))
-        assert (401, 0) == (status(await w.short.ask(request())), w.short.front.sent)
+        assert (401, 0) == (status(await w.short.ask(request())), w.short.front.taken)
 
 
 async def test_an_added_key_does_not_lock_out():
@@ -529,7 +664,7 @@ async def test_an_added_key_does_not_lock_out():
         await w.short.ask(request(bearer=encode({"alg": "RS256", "kid": "k2"}, {}, rsa_key("front-2"))))
         assert ([200, 200], 1) == (
             [status(await w.short.ask(request())) for _ in range(2)],
-            w.short.front.sent,
+            w.short.front.taken,
         )
 
 
@@ -540,7 +675,7 @@ async def test_a_permission_that_scaigrid_took_back():
         await w.warmed(raw)
         w.me = {"permissions": []}
         w.clock.now += 61.0
-        assert (403, 0) == (status(await w.short.ask(raw)), w.short.front.sent)
+        assert (403, 0) == (status(await w.short.ask(raw)), w.short.front.taken)
 
 
 async def test_the_same_answer_without_the_permission():
@@ -549,7 +684,7 @@ async def test_the_same_answer_without_the_permission():
         w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
         await w.warmed(request())
         answer = await w.short.ask(request(bearer=token(permissions=["scaiflow:edit"])))
-        assert (403, 0) == (status(answer), w.short.front.sent)
+        assert (403, 0) == (status(answer), w.short.front.taken)
 
 
 async def test_a_rotated_key_is_no_hit():
@@ -558,21 +693,21 @@ async def test_a_rotated_key_is_no_hit():
         w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0001"}
         await w.warmed(request())
         w.secrets.data[key_path("tnt_acme")] = {"value": "sgk_tenant_key_0002"}
-        await w.short.ask(request())
-        assert (["sgk_tenant_key_0001", "sgk_tenant_key_0002"], 0) == (
+        answer = await w.short.ask(request())
+        assert (["sgk_tenant_key_0001", "sgk_tenant_key_0002"], "scailookup; fwd=uri-miss", 1) == (
             [errand.grant.secret for errand in w.grid.errands],
-            w.short.front.sent,
+            *(header(answer, "Cache-Status"), w.short.front.taken),
         )
 
 
 async def test_a_refused_answer_is_no_hit():
-    """What the upstream refused since is not answered the short way."""
+    """What the upstream refused since is not answered any more, on either road."""
     async with world() as w:
         await w.warmed(request())
         w.grid.body = CallFailed("FORBIDDEN", "no", status=403)
         w.clock.now += 100.0
-        statuses = [status(await w.short.ask(request())) for _ in range(2)]
-        assert ([502, 502], 0) == (statuses, w.short.front.sent)
+        statuses = [status(await road.ask(request())) for road in w.roads * 2]
+        assert ([502] * 4, 2) == (statuses, w.short.front.taken)
 
 
 # One connection
@@ -594,7 +729,7 @@ async def test_pipelined_requests():
         assert (ids, [200, 200, 200, 200, 404, 200], 3) == (
             [header(answer, "X-Request-ID") for answer in answers],
             [status(answer) for answer in answers],
-            w.short.front.sent,
+            w.short.front.taken,
         )
 
 
@@ -609,7 +744,7 @@ async def test_both_kinds_on_one_connection(kinds):
             for kind in kinds:
                 line.send(raws[kind])
                 statuses.append(status(await line.answer()))
-        assert ([200] * len(kinds), kinds.count("s")) == (statuses, w.short.front.sent)
+        assert ([200] * len(kinds), kinds.count("s")) == (statuses, w.short.front.taken)
 
 
 async def test_close_ends_the_connection():
@@ -632,7 +767,7 @@ async def test_a_request_in_pieces():
             for start in range(0, len(raw), 100):
                 line.send(raw[start : start + 100])
                 await asyncio.sleep(0)
-            assert (200, 1) == (status(await line.answer()), w.short.front.sent)
+            assert (200, 1) == (status(await line.answer()), w.short.front.taken)
 
 
 async def test_a_caller_who_hangs_up_harms_nobody():
@@ -642,6 +777,34 @@ async def test_a_caller_who_hangs_up_harms_nobody():
         async with w.short.line() as line:
             line.send(request())
         assert 200 == status(await w.short.ask(request()))
+
+
+async def test_a_caller_who_hangs_up_while_the_upstream_is_asked():
+    """A caller who leaves during the call leaves nothing under way, and the answer is kept."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.gate = asyncio.Event()
+        async with w.short.line() as line:
+            line.send(request("/v1/scaiqueue/scopes"))
+            while len(w.grid.errands) < 2:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        w.grid.gate.set()
+        while w.short.web.busy:
+            await asyncio.sleep(0)
+        answer = await w.short.ask(request("/v1/scaiqueue/scopes"))
+        assert ("scailookup; hit; ttl=15", 2) == (header(answer, "Cache-Status"), len(w.grid.errands))
+
+
+@pytest.mark.parametrize("failure", [None, BROKEN, RuntimeError("ours")], ids=["200", "502", "500"])
+async def test_nothing_stays_under_way(failure):
+    """Once answered, no request counts as under way on either road: a stop need not wait."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = failure or w.grid.body
+        await w.both(request("/v1/scaiqueue/scopes"))
+        await asyncio.sleep(0.05)
+        assert ([0, 0], 1) == ([road.web.busy for road in w.roads], w.short.front.taken)
 
 
 async def test_rubbish_after_a_hit():

@@ -19,6 +19,7 @@ __all__ = ["ROLES", "AskMe", "Permissions", "Profile", "profile_of"]
 
 ME_MEMORY = 60.0
 _REMEMBERED = 10_000
+_DEEPEST = 3
 
 ROLES: Mapping[str, frozenset[str]] = {
     VIEW: frozenset({"super_admin", "partner_admin", "tenant_admin", "tenant_viewer"}),
@@ -152,12 +153,16 @@ def profile_of(body: Any) -> Profile:
     return Profile(permissions, roles)
 
 
-def _names(value: Any) -> frozenset[str]:
+def _names(value: Any, depth: int = 0) -> frozenset[str]:
+    if depth > _DEEPEST:
+        return frozenset()
     if isinstance(value, dict):
         named = [value.get(n) for n in ("name", "permission", "role", "slug", "code", "id")]
         if any(isinstance(name, str) for name in named):
             return frozenset(name for name in named if isinstance(name, str))
         return frozenset(name for name, held in value.items() if held is True)
     if isinstance(value, list):
-        return frozenset[str]().union(*(frozenset({v}) if isinstance(v, str) else _names(v) for v in value))
+        return frozenset[str]().union(
+            *(frozenset({v}) if isinstance(v, str) else _names(v, depth + 1) for v in value)
+        )
     return words(value)

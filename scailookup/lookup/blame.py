@@ -65,7 +65,8 @@ def _refusal_fix(upstream: Upstream, grant: Grant, failure: CallFailed) -> str:
 
 def _fix(upstream: Upstream, failure: CallFailed) -> str:
     status = failure.status or 0
-    text = _FIXES.get(failure.code)
+    # With a status of failure the code is the upstream's own, even when it reads like one of ours.
+    text = None if status >= 400 else _FIXES.get(failure.code)
     if text is None and status == 429:
         text = _LIMITED
     elif text is None and status in (404, 410):

@@ -58,7 +58,8 @@ class Circuits:
             if circuit is not None:
                 circuit.probing = False
             return
-        if outcome is None or outcome.code not in TRANSPORT_FAILURES:
+        # With a status the upstream spoke, whatever code it chose to give.
+        if outcome is None or outcome.status is not None or outcome.code not in TRANSPORT_FAILURES:
             if circuit is not None:
                 del self._circuits[address]
                 if circuit.failures >= self._threshold:

@@ -16,7 +16,7 @@ __all__ = ["LookupReply", "accepts_gzip", "lookup_reply", "pack_beforehand"]
 LONG_BODY = 64 * 1024
 _VARY = "Authorization, Accept-Encoding"
 _TAGS = re.compile(r'\*|(?:W/)?"[^"]*"')
-_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=([0-9.]+)\s*)?(?=,|$)", re.IGNORECASE)
+_CODING = re.compile(r"(?:^|,)\s*([A-Za-z0-9*_-]+)\s*(?:;\s*[qQ]=([0-9.]+)\s*)?(?=,|$)")
 
 
 class LookupReply(NamedTuple):
@@ -28,9 +28,18 @@ class LookupReply(NamedTuple):
 
 
 def accepts_gzip(accept: str) -> bool:
-    """Whether an ``Accept-Encoding`` takes gzip."""
-    found = _GZIP.search(accept) if accept else None
-    return found is not None and found[1] not in ("0", "0.0", "0.00", "0.000")
+    """Whether an ``Accept-Encoding`` takes gzip: by name, or by the star when it is not named."""
+    if not accept:
+        return False
+    taken = {name.lower(): _quality(q) for name, q in _CODING.findall(accept)}
+    return taken.get("gzip", taken.get("x-gzip", taken.get("*", 0.0))) > 0
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text or 1)
+    except ValueError:
+        return 0.0
 
 
 def pack_beforehand(served: Served, headers: Mapping[str, str]) -> Awaitable[object] | None:

@@ -41,7 +41,7 @@ KEYS = {
     f"tnt_{name}": {"scaigrid_api_key": f"sgk_stored_{name}_0001"}
     for name in ("share", "view", "rot", "same")
 }
-ALIKE = dict.fromkeys(("tnt_acme", "tnt_globex"), {"scaigrid_api_key": "sgk_stored_alike_0001"})
+ALIKE = {name: {"scaigrid_api_key": "sgk_stored_alike_0001"} for name in ("tnt_acme", "tnt_globex")}
 BROKEN = Reply({"error": {"code": "BROKEN", "message": "it broke"}}, 500)
 DENIED = grid_error("FORBIDDEN", "no", 403)
 CREDENTIALS = "/v1/tenants/me/scaigrid_credentials"
@@ -77,7 +77,7 @@ def site(sites: Sites) -> Site:
 
 @pytest.fixture
 def keyed(sites: Sites) -> Site:
-    """A site with the defaults of the cache that uses the tenants' keys; each test has a tenant of its own."""
+    """A site with the defaults of the cache that uses the tenants' keys; each test has a tenant."""
     site = sites(secrets=KEYS, SCAIFLOW_DEPLOY_AUTH="api_key", **DEFAULTS)
     site.keep(KEYS)
     return script_all(site)
