@@ -5,13 +5,20 @@ VENV := .venv
 # Interpreters that pyenv keeps are not on the path; tox is told of them.
 PYENV := $(wildcard $(HOME)/.pyenv/versions/*/bin/python3.[0-9][0-9])
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/scailookup demo
 
 test: $(VENV)/test.done
 	$(VENV)/bin/tox run $(if $(PYENV),--discover $(PYENV))
+
+bench: $(VENV)/demo.done $(VENV)/bench.done
+	$(VENV)/bin/python -m bench
+
+$(VENV)/bench.done: $(VENV)/bin/pip bench/requirements.txt
+	$(VENV)/bin/pip install --quiet -r bench/requirements.txt
+	@touch $@
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -98,18 +98,23 @@ def main(arguments: Sequence[str]) -> int:
     if absent:
         tell("\n".join(absent))
         return 2
-    machine, (kept, all_) = describe(), stolen()
     if len(os.sched_getaffinity(0)) < 2:
         tell("one core only: server and load share it, and the rates mean little")
-    started = time.monotonic()
     try:
-        results = _measure(asked)
+        return _run(asked)
     except BenchError as exc:
         tell(f"cannot go on: {exc}")
         return 2
     except KeyboardInterrupt:
         tell("stopped")
         return 130
+
+
+def _run(asked: argparse.Namespace) -> int:
+    """Measure, print and write."""
+    machine, (kept, all_) = describe(), stolen()
+    started = time.monotonic()
+    results = _measure(asked)
     after, all_after = stolen()
     machine["Stolen by the hypervisor"] = f"{(after - kept) / max(1, all_after - all_):.1%} of the CPU time"
     machine["Duration"] = f"{(time.monotonic() - started) / 60:.1f} minutes"

@@ -82,7 +82,7 @@ class Memory:
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._flights: dict[bytes, asyncio.Task[Served]] = {}
-        self._failures: OrderedDict[bytes, tuple[float, UpstreamError]] = OrderedDict()
+        self._failures: OrderedDict[bytes, tuple[float, float, UpstreamError]] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -174,18 +174,21 @@ class Memory:
 
     def _remembered(self, key: bytes) -> UpstreamError | None:
         """The failure of a moment ago, with what is left of its Retry-After."""
-        until, exc = self._failures.get(key, (0.0, None))
-        left = until - self._clock()
-        if exc is None or left <= 0:
+        since, until, exc = self._failures.get(key, (0.0, 0.0, None))
+        now = self._clock()
+        if exc is None or now >= until:
             self._failures.pop(key, None)
             return None
-        return exc.later(math.ceil(left)) if exc.retry_after is not None else exc.later(None)
+        if exc.retry_after is None:
+            return exc.later(None)
+        return exc.later(max(1, math.ceil(exc.retry_after - (now - since))))
 
     def _remember(self, key: bytes, exc: UpstreamError) -> None:
         if self._ages.failure <= 0:
             return
         wait = exc.retry_after if exc.upstream_status == 429 and exc.retry_after else self._ages.failure
-        self._failures[key] = (self._clock() + min(wait, _LONGEST_FAILURE), exc.later(exc.retry_after))
+        now = self._clock()
+        self._failures[key] = (now, now + min(wait, _LONGEST_FAILURE), exc.later(exc.retry_after))
         self._failures.move_to_end(key)
         if len(self._failures) > _MOST_FAILURES:
             self._failures.popitem(last=False)

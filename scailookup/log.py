@@ -29,9 +29,29 @@ _SHAPES = re.compile(
     r"|(?<![A-Za-z0-9])(?:sgk|skt)_[A-Za-z0-9_.~+/=-]{8,}"
     r"|\bhv[sbr]\.[A-Za-z0-9_.-]{8,}"
 )
+# A tenant's own address lies in the store beside its key; it is no secret, and logs need it.
+_ADDRESS = ("https://", "http://")
 _MARKS = ("eyJ", "sgk_", "skt_", "hvs.", "hvb.", "hvr.")
 # These print Authorization headers or bodies at DEBUG.
 _LOUD = ("tornado.curl_httpclient", "hvac", "urllib3", "requests", "asyncio", "tornado.simple_httpclient")
+
+
+class _Known:
+    """Secret values in the forms they may take in a text, parted by how quickly they can be ruled out.
+
+    A value with a mark of its own (``sgk_`` and the like) can stand only in a text
+    that holds the mark; few texts do, and a thousand tenants have a thousand such keys.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {f for s in secrets if len(s) >= _SHORTEST and not s.startswith(_ADDRESS) for f in _forms(s)}
+        self.marked = [form for form in forms if _has_mark(form)]
+        self.plain = [form for form in forms if not _has_mark(form)]
+
+    def within(self, text: str, marked: bool) -> list[str]:
+        """The forms that ``text`` holds; ``marked`` says whether it holds a mark."""
+        found = [form for form in self.plain if form in text]
+        return found + [form for form in self.marked if form in text] if marked else found
 
 
 class Scrubber:
@@ -39,28 +59,42 @@ class Scrubber:
 
     def __init__(self) -> None:
         self._fixed: set[str] = set()
+        self._known = _Known(())
         self._sources: list[Callable[[], Iterable[str]]] = []
+        self._snapshots: list[tuple[Iterable[str], _Known]] = []
 
     def add(self, *secrets: str) -> None:
         """Know these values from now on."""
-        self._fixed.update(s for s in secrets if len(s) >= _SHORTEST)
+        self._fixed.update(secrets)
+        self._known = _Known(self._fixed)
 
     def add_source(self, values: Callable[[], Iterable[str]]) -> None:
-        """Ask ``values`` for more secrets each time a text is scrubbed."""
+        """Ask ``values`` for more secrets each time a text is scrubbed.
+
+        A tuple is looked into once, for as long as the same one comes.
+        """
         self._sources.append(values)
+        self._snapshots.append(((), _Known(())))
 
     def __call__(self, text: str, *more: str) -> str:
         """``text`` without any known secret; ``more`` are secrets of this moment only."""
-        known = [s for s in more if len(s) >= _SHORTEST]
-        known.extend(self._fixed)
-        for source in self._sources:
-            known.extend(s for s in source() if len(s) >= _SHORTEST)
-        found = [form for secret in known for form in _forms(secret) if form in text]
+        marked = _has_mark(text)
+        found = self._known.within(text, marked)
+        if more:
+            found += _Known(more).within(text, marked)
+        for number, source in enumerate(self._sources):
+            values = source()
+            if self._snapshots[number][0] is not values or not isinstance(values, tuple):
+                self._snapshots[number] = (values, _Known(values))
+            found += self._snapshots[number][1].within(text, marked)
         # The longest first: a secret that holds another one must go whole.
         for secret in sorted(found, key=len, reverse=True):
             text = text.replace(secret, REDACTED)
-        # Looking for the marks is many times quicker than the expression, and they are rare.
-        return _SHAPES.sub(REDACTED, text) if any(mark in text for mark in _MARKS) else text
+        return _SHAPES.sub(REDACTED, text) if marked else text
+
+
+def _has_mark(text: str) -> bool:
+    return any(mark in text for mark in _MARKS)
 
 
 def _forms(secret: str) -> tuple[str, ...]:

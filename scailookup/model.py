@@ -237,8 +237,8 @@ class Form:
         self.body = body
         self.etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         self._packed: tuple[bytes, str] | None = None
-        # A third more covers the compressed form: one that is larger is not made.
-        self.weight = len(body) + len(body) // 3
+        # Half as much again covers the compressed form: one that is larger is not sent.
+        self.weight = len(body) + len(body) // 2
 
     @property
     def is_packed(self) -> bool:
@@ -250,7 +250,7 @@ class Form:
         if self._packed is None and len(self.body) >= SMALLEST_PACKED:
             small = gzip.compress(self.body, compresslevel=6, mtime=0)
             self._packed = small, self.etag[:-1] + '-gz"'
-            if len(small) > len(self.body) // 3:
+            if len(small) > len(self.body) // 2:
                 self._packed = _NO_GAIN
         return self._packed if self._packed is not _NO_GAIN else None
 

@@ -22,14 +22,18 @@ LOOKUPS = ("scaiqueue/scopes", "scaibunker/bunkers", "scaigrid/models")
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command without the environment's SCAI settings; its standard output."""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=clean(), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=clean(), stdout=subprocess.PIPE, check=True
+    )
     return done.stdout.decode()
 
 
 def clean() -> dict[str, str]:
     """This environment without settings and without a path to the sources."""
     gone = ("SCAI", "VAULT", "PYTHONPATH", "VIRTUAL_ENV")
-    return {k: v for k, v in os.environ.items() if not k.startswith(gone)} | {"SCAILOOKUP_ADMIN": "127.0.0.1:0"}
+    return {k: v for k, v in os.environ.items() if not k.startswith(gone)} | {
+        "SCAILOOKUP_ADMIN": "127.0.0.1:0"
+    }
 
 
 def installed(directory: Path, name: str, *what: str | Path) -> Path:
@@ -50,7 +54,9 @@ def answers(url: str, token: str) -> list[int]:
     """How many rows each lookup of a running demo has."""
     counts = []
     for lookup in LOOKUPS:
-        request = urllib.request.Request(f"{url}/api/v1/{lookup}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+        request = urllib.request.Request(
+            f"{url}/api/v1/{lookup}", headers={"Authorization": f"Bearer {token}"}
+        )  # noqa: S310
         with urllib.request.urlopen(request) as answer:  # noqa: S310
             counts.append(len(json.load(answer)["data"]))
     return counts

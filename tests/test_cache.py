@@ -256,6 +256,14 @@ async def test_stale_if_error_when_overloaded():
 
 
 @pytest.mark.gen_test
+async def test_stale_if_error_counts_from_the_end_of_fresh():
+    """The window is as long as it says after fresh, and not less by the fresh time."""
+    world = World(answer("old"), failed())
+    await world.ask()
+    assert "stale-if-error" == (await world.ask(after=FRESH + STALE_IF_ERROR - 0.1)).outcome
+
+
+@pytest.mark.gen_test
 async def test_stale_if_error_ends():
     """An answer as old as fresh and stale-if-error together stands in for nothing."""
     world = World(answer("old"), failed())

@@ -36,7 +36,9 @@ MODELS, QUEUES = "/api/v1/scaigrid/models", "/v1/scaiqueue/scopes/scp_1/queues"
 PLAIN = {"Host": "127.0.0.1", "X-Request-ID": "req-1"}
 MOVING = re.compile(rb"(?<=\r\nDate: )[^\r]+|(?<=\r\nAge: )\d+|(?<=ttl=)-?\d+|(?<=dur=)[0-9.]+")
 BROKEN = CallFailed("BROKEN", "it broke", status=500)
-ROWS = [{"slug": f"openai/model-{number}", "display_name": "x" * 40} for number in range(20)]
+ROWS = [
+    {"id": f"i-{number}", "slug": f"openai/model-{number}", "display_name": "x" * 40} for number in range(20)
+]
 
 
 class Held(FakeSecrets):
@@ -50,7 +52,7 @@ class Held(FakeSecrets):
 
 
 class Grid:
-    """The way out: one list, or failure, for every lookup, each call kept; it waits while ``gate`` is an event."""
+    """The way out: one list, or failure, for every lookup; calls wait while ``gate`` is an event."""
 
     def __init__(self) -> None:
         self.body: object = {"data": ROWS}
@@ -641,7 +643,7 @@ async def test_an_expired_token_is_no_hit():
     """A token that has expired since is not remembered any more, though the answer is in memory."""
     async with world() as w:
         await w.warmed(request())
-        headers = HTTPHeaders({"Authorization": f"Bearer {TOKEN}"})
+        headers = HTTPHeaders({"Host": "h", "Authorization": f"Bearer {TOKEN}"})
         before = w.short.front.plain(MODELS, headers)
         w.wall.now += 3600 + 61
         assert (True, None) == (before is not None, w.short.front.plain(MODELS, headers))

@@ -24,7 +24,6 @@ PLACES = 64
 _PAUSE = 0.05
 _T = TypeVar("_T")
 Judge = Callable[[Reply], Awaitable[Judged[_T]]]
-_log = structlog.get_logger("scailookup.upstream")
 
 
 class Door:
@@ -46,6 +45,7 @@ class Door:
         self._observe = observe
         self._places = places
         self._circuits = circuits or Circuits(0)
+        self._log = structlog.get_logger("scailookup.upstream").bind()
         self._clients: dict[str, Fetch] = {}
         self._gates: dict[str, Gate] = {}
 
@@ -129,7 +129,7 @@ class Door:
         return self._clients[upstream]
 
     def _report(self, call: Call) -> None:
-        say = _log.info if call.code is None else _log.warning
+        say = self._log.info if call.code is None else self._log.warning
         say(
             "upstream_call",
             upstream=call.upstream,

@@ -8,6 +8,7 @@ failure, goes down that road.
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from time import perf_counter, time
 from typing import Any
@@ -33,6 +34,9 @@ from scailookup.web.router import Routes, Target
 
 __all__ = ["Front"]
 
+# Tornado refuses other hosts when it makes a request object, which the short way does not.
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+_log = structlog.get_logger("scailookup.web")
 _STATUS = {200: "HTTP/1.1 200 OK", 304: "HTTP/1.1 304 Not Modified"}
 _BASE = [f"{name}: {value}" for name, value in BASE_HEADERS]
 # A browser of another origin, or a body: the ordinary road knows what to do with them.
@@ -79,7 +83,7 @@ class Front(HTTPServerConnectionDelegate):
     def plain(self, path: str, headers: HTTPHeaders) -> _Plain | None:
         """The question, when memory alone can tell who asks and that they may; else None."""
         started = perf_counter()
-        if "?" in path or not _NOT_PLAIN.isdisjoint(headers):
+        if "?" in path or not _NOT_PLAIN.isdisjoint(headers) or not _HOST.fullmatch(headers.get("Host", "")):
             return None
         found = self._routes.find(path)
         if found is None or found[0].handler is not LookupHandler:
@@ -118,9 +122,17 @@ class Front(HTTPServerConnectionDelegate):
                 await packing
             self._send(question, served, message.connection, trace.request_id)
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
-            message.hand_over(exc, trace.request_id)
+            self._tell(exc, message, trace.request_id)
         finally:
             self._web.busy -= 1
+
+    def _tell(self, failure: Exception, message: _Message, request_id: str) -> None:
+        try:
+            message.hand_over(failure, request_id)
+        except Exception:
+            # Nobody is left to answer: a connection that hangs would be worse than one that ends.
+            _log.error("internal_error", route="front", request_id=request_id, exc_info=True)
+            message.connection.close()  # type: ignore[attr-defined]
 
     def _send(
         self, question: _Plain, served: Served, connection: HTTPConnection, request_id: str | None = None

@@ -1,79 +1,15 @@
-"""Reading records of unknown make: typed fields under many names, and model lists in particular.
-
-Plain functions from a raw JSON object to a value or None. None means "not given":
-nothing here invents a value, and a value of the wrong type counts as not given.
-The candidates and their order: `docs/model-lists.md`.
-"""
+"""Model records of any server in one form. The candidates and their order: `docs/model-lists.md`."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["at", "count", "model_row", "only", "prose", "text", "texts", "whole"]
+from scailookup.shapes.fields import LARGEST, count, texts, whole
 
-# Beyond this a number is no count of anything, and JSON readers lose digits.
-_LARGEST = 2**53 - 1
-
-
-def at(raw: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted ``path``; None when any part is missing."""
-    value: Any = raw
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def text(raw: Mapping[str, Any], *names: str) -> str | None:
-    """The first of ``names`` that is a string with something in it."""
-    for name in names:
-        value = at(raw, name)
-        if isinstance(value, str) and value.strip():
-            return value
-    return None
-
-
-def prose(raw: Mapping[str, Any], name: str) -> str | None:
-    """The string at ``name``, the empty one too: for what is read by people only."""
-    value = raw.get(name)
-    return value if isinstance(value, str) else None
-
-
-def texts(value: Any) -> list[str]:
-    """The strings of a list; none for anything else."""
-    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
-
-
-def whole(value: Any) -> int | None:
-    """``value`` as a whole number: an int, a finite float cut down, or a string of one; never a bool."""
-    if type(value) is int:
-        return value if -_LARGEST <= value <= _LARGEST else None
-    if isinstance(value, str):
-        try:
-            value = float(value) if re.fullmatch(r"\s*-?[0-9]{1,16}(\.[0-9]*)?\s*", value) else None
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if abs(value) <= _LARGEST else None
-
-
-def count(raw: Mapping[str, Any], *names: str) -> int | None:
-    """The first of ``names`` that is a whole number above zero; zero means unknown in model lists."""
-    for name in names:
-        value = whole(at(raw, name))
-        if value is not None and value > 0:
-            return value
-    return None
-
-
-def only(row: Mapping[str, Any]) -> dict[str, Any]:
-    """``row`` without the fields that were not given."""
-    return {name: value for name, value in row.items() if value is not None}
-
+__all__ = ["model_row"]
 
 # A top-level field by its name, a deeper one by its path: most are top-level, and a name is quicker.
 Path = str | tuple[str, ...]
@@ -113,6 +49,12 @@ _OUTPUT_WORDS = _paths(
     "output_modalities", "architecture.output_modalities", "modalities.output", "outputModalities"
 )
 _ARROWS = _paths("modality", "architecture.modality")
+_HINTS = frozenset(
+    {
+        *("output_modalities", "architecture", "modalities", "outputModalities", "modality"),
+        *("capabilities", "endpoints", "supportedGenerationMethods"),
+    }
+)
 _PLAIN = ("description", "status", "health_status", "owned_by")
 
 
@@ -129,6 +71,12 @@ class _Plan(NamedTuple):
     kind: tuple[Path, ...]
     plain: tuple[str, ...]
     has: frozenset[str]
+    # The one candidate of each target, when it is one and top-level; None, which is no JSON key, else.
+    one_slug: Any
+    one_title: Any
+    one_kind: Any
+    one_context: Any
+    one_output: Any
 
 
 _plans: dict[tuple[str, ...], _Plan] = {}
@@ -152,15 +100,26 @@ def _planned(keys: frozenset[str]) -> _Plan:
     def present(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple([path for path in paths if (path if isinstance(path, str) else path[0]) in keys])
 
+    found = [present(paths) for paths in (_SLUG, _TITLE, _CONTEXT, _OUTPUT, _KIND)]
+    slug, title, context, output, kind = found
     return _Plan(
-        slug=present(_SLUG),
-        title=present(_TITLE),
-        context=present(_CONTEXT),
-        output=present(_OUTPUT),
-        kind=present(_KIND),
+        slug=slug,
+        title=title,
+        context=context,
+        output=output,
+        kind=kind,
         plain=tuple([name for name in _PLAIN if name in keys]),
         has=keys,
+        one_slug=_only_one(slug),
+        one_title=_only_one(title),
+        one_kind=_only_one(kind),
+        one_context=_only_one(context),
+        one_output=_only_one(output),
     )
+
+
+def _only_one(paths: tuple[Path, ...]) -> str | None:
+    return paths[0] if len(paths) == 1 and isinstance(paths[0], str) else None
 
 
 def _reach(raw: Any, path: Path) -> Any:
@@ -184,7 +143,7 @@ def _count(raw: Mapping[str, Any], paths: tuple[Path, ...]) -> int | None:
         value = raw.get(path) if type(path) is str else _reach(raw, path)
         if type(value) is not int:
             value = whole(value)
-        if value is not None and 0 < value <= _LARGEST:
+        if value is not None and 0 < value <= LARGEST:
             return value
     return None
 
@@ -194,18 +153,30 @@ def model_row(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
     ``slug`` is never rewritten: ids hold slashes, colons and whole paths.
     """
-    plan = _plan(raw)
-    slug = _text(raw, plan.slug)
-    if slug is None:
-        return None
-    row: dict[str, Any] = {"slug": slug, "display_name": _text(raw, plan.title) or slug}
-    value: Any = _modality(raw, plan)
+    # A list of a thousand models runs through here a thousand times: where a target has one
+    # candidate of the plain kind it is taken at once, else the rules are gone through.
+    plan = _plans.get(tuple(raw)) or _plan(raw)
+    slug = raw.get(plan.one_slug)
+    if type(slug) is not str or not slug.strip():
+        slug = _text(raw, plan.slug)
+        if slug is None:
+            return None
+    title = raw.get(plan.one_title)
+    if type(title) is not str or not title.strip():
+        title = _text(raw, plan.title) or slug
+    row: dict[str, Any] = {"slug": slug, "display_name": title}
+    value: Any = raw.get(plan.one_kind)
+    value = _WORDS[value] if type(value) is str and value in _WORDS else _modality(raw, plan)
     if value is not None:
         row["modality"] = value
-    value = _context_window(raw, plan)
+    value = raw.get(plan.one_context)
+    if type(value) is not int or not 0 < value <= LARGEST:
+        value = _context_window(raw, plan)
     if value is not None:
         row["context_window"] = value
-    value = _max_output_tokens(raw, plan)
+    value = raw.get(plan.one_output)
+    if type(value) is not int or not 0 < value <= LARGEST:
+        value = _max_output_tokens(raw, plan)
     if value is not None:
         row["max_output_tokens"] = value
     for name in plan.plain:
@@ -262,6 +233,8 @@ def _modality(raw: Mapping[str, Any], plan: _Plan) -> str | None:
         found = _word(word) if type(word) is str else None
         if found is not None and (path != "type" or found not in ("model", "base")):
             return found
+    if plan.has.isdisjoint(_HINTS):
+        return None
     return _first_kind(_outputs(raw)) or _first_kind(_abilities(raw))
 
 
