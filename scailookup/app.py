@@ -49,6 +49,7 @@ class Service:
         self._door = Door(self._client, self._observe, circuits=Circuits(settings.circuit))
         self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
+        self.web.verbose = settings.log_level == "debug"
         self.cache = Memory(
             Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
         )
@@ -62,9 +63,9 @@ class Service:
         self.admin_url: str | None = None
 
     def _client(self, upstream: str) -> CurlClient:
-        settings = self._settings
-        proxy = settings.proxy.get_secret_value() if settings.proxy else None
-        return CurlClient(connect_timeout=settings.connect_timeout, max_body=settings.max_body, proxy=proxy)
+        given = self._settings
+        proxy = given.proxy.get_secret_value() if given.proxy else None
+        return CurlClient(connect_timeout=given.connect_timeout, max_body=given.max_body, proxy=proxy)
 
     def _guard(self) -> Guard:
         settings = self._settings

@@ -17,7 +17,7 @@ from typing import IO, Any
 import msgspec
 import structlog
 
-__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "scrubber", "verbose"]
+__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "scrubber"]
 
 LEVELS = ("debug", "info", "warning", "error")
 REDACTED = "[redacted]"
@@ -130,21 +130,11 @@ def _json(event: Any, **_options: Any) -> str:
     return line.decode() if line.isascii() else json.dumps(event, default=str)
 
 
-_level = "debug"
-
-
-def verbose() -> bool:
-    """Whether debug events are wanted: asked before one is put together on the way of a hit."""
-    return _level == "debug"
-
-
 def configure(level: str = "info", style: str | None = None, stream: IO[str] | None = None) -> None:
     """Send every event, ours and the libraries', to ``stream`` (stderr).
 
     ``style`` is json or console; None takes json off a terminal and console on one.
     """
-    global _level
-    _level = level
     target = stream or sys.stderr
     out: Any = _ScrubbedStream(target)
     if style is None:

@@ -17,7 +17,6 @@ from tornado.web import RequestHandler
 
 from scailookup.errors import Internal, InvalidParameter, MethodNotAllowed, NotFound, ScailookupError
 from scailookup.identity import Permissions, Tokens
-from scailookup.log import verbose
 from scailookup.metrics import Metrics
 from scailookup.model import VIEW, Caller, Trace
 
@@ -117,12 +116,17 @@ class Guard:
 
 @dataclass(slots=True)
 class Web:
-    """What every handler has at hand. ``busy`` is how many requests are under way."""
+    """What every handler has at hand. ``busy`` is how many requests are under way.
+
+    ``verbose`` says whether debug events are wanted: on the way of a hit putting one together
+    for nothing would show.
+    """
 
     guard: Guard
     metrics: Metrics
     cors_origins: frozenset[str] = frozenset()
     busy: int = 0
+    verbose: bool = True
 
 
 _boot = secrets.token_hex(8)
@@ -304,7 +308,7 @@ def report_request(
 ) -> None:
     """Count one answered request and tell of it at debug, whichever road it took."""
     web.metrics.requested(route, status)
-    if not verbose():
+    if not web.verbose:
         return
     _log.debug(
         "request",

@@ -1,0 +1,134 @@
+"""The errors that no client can bring about from outside, each with its whole body."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+import pytest
+from fakes import settings
+from pluggy import PluginManager
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from scailookup.auth import Anonymous
+from scailookup.cache import Ages, Memory
+from scailookup.credentials import Credentials
+from scailookup.declare import Lookup, Upstream
+from scailookup.errors import Overloaded
+from scailookup.identity import Permissions
+from scailookup.lookup import Limits, Lookups
+from scailookup.metrics import Metrics
+from scailookup.model import Caller
+from scailookup.plugins import Plugin, Plugins
+from scailookup.secrets import HeldSecrets
+from scailookup.web.handler import OPEN, Guard, Handler, Web
+from scailookup.web.router import Target
+from scailookup.web.site import public_site
+
+GOOD = Plugin(
+    "weather",
+    "scailookup-weather",
+    "1.0",
+    "weather",
+    (Upstream("weather", "http://weather.example", Anonymous(), (Lookup("stations", "/stations"),)),),
+)
+BROKEN = Plugin("tides", "scailookup-tides", "2.0", "tides", reason="ImportError: no module named moon")
+
+
+class Faulty(Handler):
+    """A handler with a fault of its own."""
+
+    needs: ClassVar = {"GET": OPEN}
+
+    async def get(self) -> None:
+        """Fail with something secret in the text."""
+        raise RuntimeError("planted-internal-text")
+
+
+class Full:
+    """A way out with no place left."""
+
+    async def call(self, errand, judge):
+        """Always overloaded."""
+        raise Overloaded("too many calls to this upstream are under way", retry_after=2)
+
+
+async def nobody(caller, trace):
+    """Nobody has to be asked."""
+    raise AssertionError("not asked")
+
+
+def site():
+    """The routes of a service with a good plugin, a broken one and a faulty handler."""
+    web = Web(Guard(None, Permissions(("claims",), nobody), Caller("dev", "dev", everything=True)), Metrics())
+    lookups = Lookups(
+        Limits(5, 5, 100),
+        Memory(Ages(15, 60, 300, 1)),
+        Credentials(settings(SCAIFLOW_AUTH_DISABLED="true"), HeldSecrets(None, fresh=60, hold=600)),
+        Full(),
+    )
+    routes = public_site(web, Plugins((GOOD, BROKEN), PluginManager("scailookup")), lookups, lambda: None)
+    routes.add("/faulty", Target(Faulty, "faulty"))
+    return routes
+
+
+async def ask(path):
+    """Status, the headers asked about, and the body of one request."""
+    sock, port = bind_unused_port()
+    server = HTTPServer(site())
+    server.add_socket(sock)
+    try:
+        reply = await AsyncHTTPClient(force_instance=True).fetch(
+            f"http://127.0.0.1:{port}{path}", headers={"X-Request-ID": "r1"}, raise_error=False
+        )
+    finally:
+        server.stop()
+        await server.close_all_connections()
+    return reply.code, reply.headers.get("Retry-After"), reply.headers["Content-Type"], json.loads(reply.body)
+
+
+@pytest.mark.gen_test
+async def test_internal():
+    """A fault of ours shows nothing but the request id."""
+    body = {
+        "detail": {
+            "error": "internal",
+            "message": "internal error",
+            "fix": "Tell the operator the request id; the log holds the cause under it.",
+            "request_id": "r1",
+        }
+    }
+    assert (500, None, "application/json", body) == await ask("/faulty")
+
+
+@pytest.mark.gen_test
+async def test_overloaded():
+    """A queue that is too long is a 503 that says when to come back."""
+    body = {
+        "detail": {
+            "error": "overloaded",
+            "message": "too many calls to this upstream are under way",
+            "fix": "Try again shortly; if it stays, the operator must add workers or hosts.",
+            "retry_after": 2,
+            "request_id": "r1",
+        }
+    }
+    assert (503, "2", "application/json", body) == await ask("/api/v1/weather/stations")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", ["/api/v1/tides/ports", "/v1/tides", "/v1/tides/a/b/c"])
+async def test_plugin_failed(path):
+    """Every route below the name of a plugin that did not load says so; the reason stays inside."""
+    body = {
+        "detail": {
+            "error": "plugin_failed",
+            "message": "the plugin tides did not load",
+            "fix": "The operator must mend or disable tides of scailookup-tides 2.0 "
+            "(`scailookup plugins` says why it failed).",
+            "request_id": "r1",
+        }
+    }
+    assert (503, None, "application/json", body) == await ask(path)
