@@ -19,7 +19,9 @@ class Metrics:
         self.requests = Counter(
             "scailookup_requests", "Answered requests.", ("route", "status"), registry=self.registry
         )
+        # Finding a child by its labels costs more than counting.
         self._requests: dict[tuple[str, int], Counter] = {}
+        self._calls: dict[tuple[str, str, int | None, bool], tuple[Counter, Histogram]] = {}
         self.calls = Counter(
             "scailookup_upstream_calls",
             "Finished upstream calls.",
@@ -42,10 +44,18 @@ class Metrics:
 
     def called(self, call: Call) -> None:
         """Count one upstream call; an upstream's own codes are unbounded and stay out."""
-        status = "none" if call.status is None else str(call.status)
-        outcome = "ok" if call.code is None else "failed"
-        self.calls.labels(call.upstream, call.lookup, status, outcome).inc()
-        self.seconds.labels(call.upstream, call.lookup).observe(call.duration)
+        key = (call.upstream, call.lookup, call.status, call.code is None)
+        found = self._calls.get(key)
+        if found is None:
+            status = "none" if call.status is None else str(call.status)
+            outcome = "ok" if call.code is None else "failed"
+            found = (
+                self.calls.labels(call.upstream, call.lookup, status, outcome),
+                self.seconds.labels(call.upstream, call.lookup),
+            )
+            self._calls[key] = found
+        found[0].inc()
+        found[1].observe(call.duration)
 
     def expose(self) -> bytes:
         """The text that Prometheus reads."""

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -96,18 +97,20 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One HTTP answer: header names in lower case, the body decoded and bounded."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = MappingProxyType({})
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Reply(status={self.status})"
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One call to make: where to, for whom, signed how, until when (loop time).
+    """One call to make: where to, for whom, signed how, until when (monotonic time).
 
     ``template`` is the url without path values and query, for the log.
     """
@@ -135,8 +138,7 @@ class Errand:
         return Request(self.url, (*headers, *self.grant.headers))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One finished upstream call, as the log event and the observing hook see it.
 
     ``url`` is a template, never a real path or query; ``duration`` in seconds.
@@ -157,8 +159,7 @@ class Call:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judged(Generic[T]):
+class Judged(NamedTuple, Generic[T]):
     """What was made of one good reply, with the counts that its log event shows."""
 
     value: T
@@ -261,7 +262,7 @@ _NO_GAIN = (b"", "")
 class Fetch(Protocol):
     """Send one request; the only thing the rooms know of the transport.
 
-    ``deadline`` is a time of the running loop. Raises CallFailed.
+    ``deadline`` is a time of ``time.monotonic``, which is the loop's clock too. Raises CallFailed.
     """
 
     def __call__(self, request: Request, *, deadline: float) -> Awaitable[Reply]: ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import jwt
@@ -180,7 +181,7 @@ class KeySet:
         raise failure
 
     async def _get(self, url: str) -> Any:
-        deadline = asyncio.get_running_loop().time() + FETCH_TIME
+        deadline = monotonic() + FETCH_TIME
         headers = (("Accept", "application/json"), ("User-Agent", USER_AGENT))
         return judge(await self._fetch(Request(url, headers), deadline=deadline))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 from typing import Any
 
 from scailookup.lookup.service import WayOut
@@ -28,7 +28,7 @@ def ask_me(way_out: WayOut, grid_url: str, seconds: float) -> Any:
             template=grid_url + PATH,
             grant=grant,
             trace=trace,
-            deadline=asyncio.get_running_loop().time() + seconds,
+            deadline=monotonic() + seconds,
         )
         return await way_out.call(errand, _judged)
 

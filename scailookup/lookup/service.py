@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -81,7 +82,7 @@ class Lookups:
         Raises MissingCredentials, SecretsUnavailable, Overloaded, UpstreamAuth or
         UpstreamApi; each carries the credential step once that is known.
         """
-        deadline = asyncio.get_running_loop().time() + self._limits.deadline
+        deadline = monotonic() + self._limits.deadline
         grant = await self._choose(bound, caller, deadline)
         try:
             return await self._served(bound, caller, grant, trace, deadline)
@@ -149,8 +150,7 @@ class Lookups:
     async def _pages(
         self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
     ) -> Answer:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = monotonic()
         reader = Reader(bound.lookup, caller.tenant, self._limits.rows)
         url: str | None = bound.url(grant.base_url)
         asked: set[str] = set()
@@ -170,7 +170,7 @@ class Lookups:
             truncated=truncated,
             dropped=reader.dropped,
             credential=grant.step,
-            upstream_seconds=loop.time() - started,
+            upstream_seconds=monotonic() - started,
             calls=len(asked),
         )
 

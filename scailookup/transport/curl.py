@@ -6,10 +6,10 @@ sent as they are, https verified, the decoded body counted while it arrives.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Any
 
 import certifi
@@ -160,7 +160,7 @@ class CurlClient:
 
         Raises CallFailed with our code: timeout, unreachable, tls, too_large, bad_shape.
         """
-        left = deadline - asyncio.get_running_loop().time()
+        left = deadline - monotonic()
         if left <= 0.001:
             raise CallFailed("timeout", _WORDS["timeout"])
         if self._multi is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -69,22 +70,20 @@ class Door:
             self._circuits.settle(address, outcome)
 
     async def _attempts(self, errand: Errand, judge: Judge[_T]) -> _T:
-        loop = asyncio.get_running_loop()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._attempt(errand, judge, attempt)
             except CallFailed as exc:
                 pause = _PAUSE * (1 + secrets.randbelow(100) / 100)
-                if attempt == ATTEMPTS or not exc.repeatable or loop.time() + pause >= errand.deadline:
+                if attempt == ATTEMPTS or not exc.repeatable or monotonic() + pause >= errand.deadline:
                     raise
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, errand: Errand, judge: Judge[_T], attempt: int) -> _T:
-        loop = asyncio.get_running_loop()
         gate = self._gates.setdefault(errand.upstream, Gate(self._places))
         await gate.enter(errand.deadline)
-        started = loop.time()
+        started = monotonic()
         reply: Reply | None = None
         judged: Judged[_T] | None = None
         status: int | None = None
@@ -103,7 +102,7 @@ class Door:
             code = "cancelled"
             raise
         finally:
-            seconds = loop.time() - started
+            seconds = monotonic() - started
             gate.leave(seconds)
             self._report(
                 Call(

@@ -27,7 +27,7 @@ from tornado.httputil import (
 from scailookup.errors import ScailookupError
 from scailookup.lookup import Bound, Lookups, parse_value
 from scailookup.model import Caller, Served
-from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, trace_of
+from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of, trace_of
 from scailookup.web.lookups import LookupHandler
 from scailookup.web.reply import lookup_reply, pack_beforehand
 from scailookup.web.router import Routes, Target
@@ -146,7 +146,7 @@ class Front(HTTPServerConnectionDelegate):
             started=question.started,
             vary_origin=bool(self._web.cors_origins),
         )
-        request_id = request_id or trace_of(headers).request_id
+        request_id = request_id or request_id_of(headers)
         lines = [
             _STATUS[reply.status],
             f"Server: {SERVER}",
