@@ -68,18 +68,13 @@ class Service:
         return CurlClient(connect_timeout=given.connect_timeout, max_body=given.max_body, proxy=proxy)
 
     def _guard(self) -> Guard:
-        settings = self._settings
-        ask = ask_me(self._door, settings.grid_url, settings.deadline)
-        permissions = Permissions(settings.permissions, ask)
-        principal = Caller("dev", settings.dev_tenant, everything=True)
-        if settings.auth_disabled:
+        given = self._settings
+        permissions = Permissions(given.permissions, ask_me(self._door, given.grid_url, given.deadline))
+        principal = Caller("dev", given.dev_tenant, everything=True)
+        if given.auth_disabled:
             return Guard(None, permissions, principal)
-        tokens = Tokens(
-            self._keys,
-            audience=settings.audience or "",
-            base_url=settings.scaikey_url,
-            issuer=settings.issuer,
-        )
+        audience = given.audience or ""
+        tokens = Tokens(self._keys, audience=audience, base_url=given.scaikey_url, issuer=given.issuer)
         return Guard(tokens, permissions, principal)
 
     def _observe(self, call: Call) -> None:

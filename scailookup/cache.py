@@ -39,6 +39,9 @@ class Cache(Protocol):
     def peek(self, key: bytes) -> Served | None:
         """The answer, when it is held and fresh; never asks anybody."""
 
+    def forgive(self, key: bytes) -> None:
+        """Forget that the lookup failed a moment ago."""
+
     async def answer(self, key: bytes, load: Load) -> Served:
         """The answer, from memory or by ``load``; raises what ``load`` raised."""
 
@@ -121,6 +124,10 @@ class Memory:
             if entry is None or not young or isinstance(exc, UpstreamAuth):
                 raise
             return self._stale(key, entry, "stale-if-error")
+
+    def forgive(self, key: bytes) -> None:
+        """Forget the failure under ``key``."""
+        self._failures.pop(key, None)
 
     def _stale(self, key: bytes, entry: _Entry, outcome: str) -> Served:
         self._entries.move_to_end(key)

@@ -89,8 +89,10 @@ class Lookups:
         except UpstreamError as exc:
             renewable = exc.upstream_status == 401 and not exc.remembered and _stored(grant)
             renewed = await self._renewed(bound, caller, deadline) if renewable else None
-            if renewed is None or renewed == grant or renewed.step != grant.step:
+            if renewed is None or renewed.step != grant.step:
                 raise
+            # Refused a moment ago and remembered so; this is the one more try it is owed.
+            self._cache.forgive(self._key(bound, caller, renewed))
         return await self._served(bound, caller, renewed, trace, deadline)
 
     def recall(self, bound: Bound, caller: Caller) -> Served | None:

@@ -243,6 +243,10 @@ class Settings(BaseSettings):
                 found.append(f"{name} is http: credentials and keys cross the network unprotected")
         if self.grid_key and not self.dev_mode:
             found.append("SCAIGRID_API_KEY is ignored outside development (SCAILOOKUP_DEV=true)")
+        if self.workers > 1:
+            found.append("SCAILOOKUP_WORKERS has no effect yet: one process serves")
+        if self.cache_url:
+            found.append("SCAILOOKUP_CACHE_URL has no effect yet: the cache is this process's own")
         if self.auth_disabled:
             found.append(f"SCAIFLOW_AUTH_DISABLED: everybody is the developer of tenant {self.dev_tenant}")
         return found
