@@ -120,12 +120,15 @@ def _logging(settings: Settings, *, quiet: bool = False) -> None:
 
 
 async def _serve(settings: Settings) -> int:
+    import gc
+
     from scailookup.app import Service
     from scailookup.lifetime import ending
 
     async with ending() as told:
         service = Service(settings)
         await service.start()
+        gc.freeze()  # what is here now stays: the collector need not look at it with every list
         await told.wait()
         await service.stop()
     return 0
