@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from fakes import settings
 from pluggy import PluginManager
+from structlog.testing import capture_logs
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -74,14 +75,18 @@ def site():
     return routes
 
 
-async def ask(path):
+async def ask(path, method="GET"):
     """Status, the headers asked about, and the body of one request."""
     sock, port = bind_unused_port()
     server = HTTPServer(site())
     server.add_socket(sock)
     try:
         reply = await AsyncHTTPClient(force_instance=True).fetch(
-            f"http://127.0.0.1:{port}{path}", headers={"X-Request-ID": "r1"}, raise_error=False
+            f"http://127.0.0.1:{port}{path}",
+            method=method,
+            allow_nonstandard_methods=True,
+            headers={"X-Request-ID": "r1"},
+            raise_error=False,
         )
     finally:
         server.stop()
@@ -132,3 +137,20 @@ async def test_plugin_failed(path):
         }
     }
     assert (503, None, "application/json", body) == await ask(path)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("path", "events"), [("/faulty", ["internal_error"]), ("/v1/tides", [])])
+async def test_only_faults_of_ours_are_logged_as_such(path, events):
+    """A fault leaves its traceback in the log, an expected failure does not."""
+    with capture_logs() as logged:
+        await ask(path)
+    assert events == [event["event"] for event in logged if event["log_level"] == "error"]
+
+
+@pytest.mark.gen_test
+async def test_an_unknown_method_is_no_fault():
+    """A method that nobody knows is a 405, and nothing for the log to complain of."""
+    with capture_logs() as logged:
+        status = (await ask("/api/v1/weather/stations", "BREW"))[0]
+    assert (405, []) == (status, [event for event in logged if event["log_level"] == "error"])

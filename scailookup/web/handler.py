@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 import structlog
 from tornado.httputil import HTTPHeaders
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler
 
 from scailookup.errors import Internal, InvalidParameter, MethodNotAllowed, NotFound, ScailookupError
 from scailookup.metrics import Metrics
@@ -206,7 +206,8 @@ class Handler(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         """Expected failures leave no traceback; a fault of ours does, in the log alone."""
-        if not isinstance(value, ScailookupError):
+        theirs = isinstance(value, HTTPError) and value.status_code < 500  # Tornado's word on the request
+        if not isinstance(value, ScailookupError) and not theirs:
             _log.error(
                 "internal_error",
                 route=self.route_name,
