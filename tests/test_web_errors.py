@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
@@ -54,6 +57,20 @@ class Full:
     async def call(self, errand, judge):
         """Always overloaded."""
         raise Overloaded("too many calls to this upstream are under way", retry_after=2)
+
+
+@contextmanager
+def faults():
+    """What Tornado logs of exceptions that nobody caught."""
+    records = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = records.append
+    logger = logging.getLogger("tornado.application")
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
 
 
 async def nobody(caller, trace):
@@ -154,3 +171,24 @@ async def test_an_unknown_method_is_no_fault():
     with capture_logs() as logged:
         status = (await ask("/api/v1/weather/stations", "BREW"))[0]
     assert (405, []) == (status, [event for event in logged if event["log_level"] == "error"])
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("length", [b"\xb2", b"9" * 5000, b"-1", b"1,2"])
+async def test_a_length_that_is_none_is_no_fault(length):
+    """A Content-Length that no number can be made of is refused, and nothing for the log to complain of."""
+    sock, port = bind_unused_port()
+    server = HTTPServer(site())
+    server.add_socket(sock)
+    with capture_logs() as logged, faults() as complaints:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /v1/lookups HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    server.stop()
+    await server.close_all_connections()
+    assert (b"HTTP/1.1 400", [], []) == (
+        answer[:12],
+        complaints,
+        [event for event in logged if event["log_level"] == "error"],
+    )

@@ -29,7 +29,7 @@ from scailookup.lookup import Bound, Lookups, parse_value
 from scailookup.model import Caller, Served
 from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of, trace_of
 from scailookup.web.lookups import LookupHandler
-from scailookup.web.reply import lookup_reply, pack_beforehand
+from scailookup.web.reply import long_to_pack, lookup_reply, pack_beforehand
 from scailookup.web.router import Routes, Target
 
 __all__ = ["Front"]
@@ -103,7 +103,7 @@ class Front(HTTPServerConnectionDelegate):
     def serve(self, question: _Plain, message: _Message) -> None:
         """Answer at once from memory, or as soon as the upstream has."""
         served = question.lookups.recall(question.bound, question.caller)
-        if served is not None and pack_beforehand(served, question.headers) is None:
+        if served is not None and not long_to_pack(served, question.headers):
             self._send(question, served, message.connection)
             return
         task = asyncio.ensure_future(self._ask(question, message))
@@ -117,9 +117,7 @@ class Front(HTTPServerConnectionDelegate):
         self._web.busy += 1
         try:
             served = await question.lookups.answer(question.bound, question.caller, trace)
-            packing = pack_beforehand(served, question.headers)
-            if packing is not None:
-                await packing
+            await pack_beforehand(served, question.headers)
             self._send(question, served, message.connection, trace.request_id)
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
             self._tell(exc, message, trace.request_id)

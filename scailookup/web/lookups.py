@@ -48,9 +48,7 @@ class LookupHandler(Handler):
             rows = selection.apply(served.answer.rows(), self.lookup.key)
             served = served._replace(form=Form(served.answer.with_rows(msgspec.json.encode(rows))))
         request = self.request.headers
-        packing = pack_beforehand(served, request)
-        if packing is not None:
-            await packing
+        await pack_beforehand(served, request)
         return lookup_reply(
             served,
             accept_encoding=request.get("Accept-Encoding", ""),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from typing import NamedTuple
 
 from scailookup.model import Form, Served
 
-__all__ = ["LookupReply", "accepts_gzip", "lookup_reply", "pack_beforehand"]
+__all__ = ["LookupReply", "accepts_gzip", "long_to_pack", "lookup_reply", "pack_beforehand"]
 
 # Beyond this compressing takes longer than others should wait.
 LONG_BODY = 64 * 1024
@@ -42,15 +42,21 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def pack_beforehand(served: Served, headers: Mapping[str, str]) -> Awaitable[object] | None:
-    """What to wait for before a long body is sent compressed; None when there is nothing to wait for.
+def long_to_pack(served: Served, headers: Mapping[str, str]) -> bool:
+    """Whether the answer is sent compressed, is not compressed yet, and takes long to be."""
+    form = served.form
+    if len(form.body) <= LONG_BODY or form.is_packed:
+        return False
+    return accepts_gzip(headers.get("Accept-Encoding", ""))
+
+
+async def pack_beforehand(served: Served, headers: Mapping[str, str]) -> None:
+    """Compress a long body before it is sent.
 
     The interpreter's lock is free while zlib works: nobody waits for somebody's long list.
     """
-    form = served.form
-    if len(form.body) <= LONG_BODY or form.is_packed or not accepts_gzip(headers.get("Accept-Encoding", "")):
-        return None
-    return asyncio.to_thread(form.packed)
+    if long_to_pack(served, headers):
+        await asyncio.to_thread(served.form.packed)
 
 
 def lookup_reply(

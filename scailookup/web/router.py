@@ -21,6 +21,7 @@ __all__ = ["BODY_LIMIT", "PREFIXES", "Routes", "Target"]
 
 PREFIXES = ("/api/v1", "/v1")
 BODY_LIMIT = 64 * 1024
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +109,15 @@ class _Bounded(HTTPMessageDelegate):
         self._request = request
         self._left = BODY_LIMIT
         self._cut = False
-        length = request.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > BODY_LIMIT:
+        self._announced = _length(request.headers.get("Content-Length", ""))
+        if self._announced > BODY_LIMIT:
             # Tornado would end the connection with a bare 400 before the handler can say why.
-            request.connection.set_max_body_size(int(length))  # type: ignore[union-attr]
+            request.connection.set_max_body_size(self._announced)  # type: ignore[union-attr]
 
     def headers_received(self, start_line: Any, headers: Any) -> Any:
         assert isinstance(start_line, RequestStartLine)
         answer = self._inner.headers_received(start_line, headers)
-        length = headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > BODY_LIMIT:
+        if self._announced > BODY_LIMIT:
             self._refuse()
         return answer
 
@@ -142,3 +142,8 @@ class _Bounded(HTTPMessageDelegate):
 
     def on_connection_close(self) -> None:
         self._inner.on_connection_close()
+
+
+def _length(text: str) -> int:
+    """A Content-Length; 0 for what is none, which Tornado refuses by itself."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
