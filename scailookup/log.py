@@ -44,7 +44,7 @@ class _Known:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {f for s in secrets if len(s) >= _SHORTEST and not s.startswith(_ADDRESS) for f in _forms(s)}
+        forms = {f for s in secrets if len(s) >= _SHORTEST for f in _forms(s)}
         self.marked = [form for form in forms if _has_mark(form)]
         self.plain = [form for form in forms if not _has_mark(form)]
 
@@ -69,7 +69,7 @@ class Scrubber:
         self._known = _Known(self._fixed)
 
     def add_source(self, values: Callable[[], Iterable[str]]) -> None:
-        """Ask ``values`` for more secrets each time a text is scrubbed.
+        """Ask ``values`` for more secrets each time a text is scrubbed; plain addresses among them stay.
 
         A tuple is looked into once, for as long as the same one comes.
         """
@@ -85,7 +85,8 @@ class Scrubber:
         for number, source in enumerate(self._sources):
             values = source()
             if self._snapshots[number][0] is not values or not isinstance(values, tuple):
-                self._snapshots[number] = (values, _Known(values))
+                secrets = [value for value in values if not value.startswith(_ADDRESS)]
+                self._snapshots[number] = (values, _Known(secrets))
             found += self._snapshots[number][1].within(text, marked)
         # The longest first: a secret that holds another one must go whole.
         for secret in sorted(found, key=len, reverse=True):

@@ -251,3 +251,17 @@ def test_style_by_default(stream, target, is_json):
     configure("info", None, out)
     structlog.get_logger().info("happened")
     assert is_json is out.getvalue().startswith("{")
+
+
+def test_a_proxy_with_a_password_is_a_secret():
+    """An address that the settings count among the secrets is one, password and all."""
+    scrub = Scrubber()
+    scrub.add("http://user:planted-pw@proxy.example:3128")
+    assert f"via {REDACTED}" == scrub("via http://user:planted-pw@proxy.example:3128")
+
+
+def test_a_tenants_own_address_stays():
+    """What lies in the store beside a key is shown when it is an address: logs need it."""
+    scrub = Scrubber()
+    scrub.add_source(lambda: ("https://grid.acme.example", "a-plain-secret"))
+    assert f"https://grid.acme.example/v1 {REDACTED}" == scrub("https://grid.acme.example/v1 a-plain-secret")
