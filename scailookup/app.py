@@ -50,6 +50,7 @@ class Service:
         self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
         self.web.verbose = settings.log_level == "debug"
+        self.web.microcache = settings.microcache
         self.cache = Memory(
             Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
         )

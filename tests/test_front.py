@@ -113,7 +113,7 @@ class Road:
 
     def __init__(self, world: World, *, short: bool) -> None:
         self.metrics = Metrics()
-        self.web = Web(world.guard, self.metrics, world.origins)
+        self.web = Web(world.guard, self.metrics, world.origins, microcache=world.settings.microcache)
         self.front = Counted(public_site(self.web, world.plugins, world.lookups, _ready), short=short)
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
@@ -319,6 +319,33 @@ async def test_with_origins_allowed():
             *(short, (header(short, "Vary") or "").endswith("Origin")),
             w.short.front.taken,
         )
+
+
+async def test_what_a_proxy_may_keep():
+    """With a microcache both roads lend the same seconds, and nothing of a 304 or of a failure."""
+    async with world(SCAILOOKUP_MICROCACHE="5") as w:
+        await w.warmed(request())
+        assert ["5", "5"] == [header(raw, "X-Accel-Expires") for raw in await w.both(request())]
+        etag = header((await w.both(request()))[0], "Etag") or ""
+        asked = request(MODELS, ("If-None-Match", etag))
+        for raw in (asked, request(bearer=None), request("/nowhere"), request("/healthz")):
+            first, second = await w.both(raw)
+            assert (first, "0") == (second, header(first, "X-Accel-Expires"))
+
+
+async def test_a_token_about_to_end_lends_less():
+    """An answer is not lent for longer than the token lasts."""
+    async with world(SCAILOOKUP_MICROCACHE="5") as w:
+        ending = request(bearer=token(exp=int(time.time()) - 30))  # within the skew: still answered
+        await w.warmed(ending)
+        assert ["0", "0"] == [header(raw, "X-Accel-Expires") for raw in await w.both(ending)]
+
+
+async def test_nothing_is_lent_unless_asked_for():
+    """By default no answer has the header."""
+    async with world() as w:
+        for raw in (request(), request(bearer=None)):
+            assert [None, None] == [header(answer, "X-Accel-Expires") for answer in await w.both(raw)]
 
 
 async def test_meta():

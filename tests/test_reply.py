@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from time import perf_counter
+from time import perf_counter, time
 
 import pytest
 
@@ -37,6 +37,34 @@ def header(sent: LookupReply, name: str) -> str | None:
     values = [value for key, value in sent.headers if key.lower() == name.lower()]
     assert len(values) < 2, values
     return values[0] if values else None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ttl", "left", "lent"),
+    [
+        ("hit", 11.3, 3600, "5"),
+        ("miss", 15.0, 3600, "5"),
+        ("collapsed", 15.0, 3600, "5"),
+        ("hit", 2.9, 3600, "2"),  # what is left of freshness
+        ("hit", 0.4, 3600, "0"),
+        ("hit", 11.3, 3.5, "3"),  # what is left of the token
+        ("hit", 11.3, -20, "0"),
+        ("stale", -0.1, 3600, "0"),
+        ("stale-if-error", -80.0, 3600, "0"),
+    ],
+)
+def test_seconds_lent_to_a_proxy(outcome, ttl, left, lent):
+    """At most the setting, at most what is left of the answer and of the token; nothing of a stale one."""
+    sent = lookup_reply(
+        served(outcome, ttl=ttl),
+        accept_encoding="",
+        if_none_match=None,
+        started=perf_counter(),
+        vary_origin=False,
+        microcache=5,
+        expires=time() + left,
+    )
+    assert lent == header(sent, "X-Accel-Expires")
 
 
 TAG = served().form.etag

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     circuit: int = _name("SCAILOOKUP_CIRCUIT", 5, ge=0, le=1_000_000)
     secret_fresh: Seconds = _name("SCAILOOKUP_SECRET_FRESH", 60.0)
     secret_hold: Seconds = _name("SCAILOOKUP_SECRET_HOLD", 600.0)
+    microcache: int = _name("SCAILOOKUP_MICROCACHE", 0, ge=0, le=60)
     cache_url: Secret | None = _name("SCAILOOKUP_CACHE_URL")
     admin: Annotated[str, BeforeValidator(listener)] = _name("SCAILOOKUP_ADMIN", "127.0.0.1:8002")
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = _name(

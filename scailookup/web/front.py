@@ -143,6 +143,8 @@ class Front(HTTPServerConnectionDelegate):
             if_none_match=headers.get("If-None-Match"),
             started=question.started,
             vary_origin=bool(self._web.cors_origins),
+            microcache=self._web.microcache,
+            expires=question.caller.expires,
         )
         request_id = request_id or request_id_of(headers)
         lines = [

@@ -53,7 +53,8 @@ class Web:
     """What every handler has at hand. ``busy`` is how many requests are under way.
 
     ``verbose`` says whether debug events are wanted: on the way of a hit putting one together
-    for nothing would show.
+    for nothing would show. ``microcache`` is how many seconds a proxy may keep a fresh answer; at 0
+    it is told nothing.
     """
 
     guard: Guard
@@ -61,6 +62,7 @@ class Web:
     cors_origins: frozenset[str] = frozenset()
     busy: int = 0
     verbose: bool = True
+    microcache: int = 0
 
 
 _boot = secrets.token_hex(8)
@@ -108,6 +110,7 @@ class Handler(RequestHandler):
         for name, value in options.items():
             setattr(self, name, value)
         self.web.busy += 1
+        self._lend_nothing()
 
     def set_default_headers(self) -> None:
         """Only what every answer has, errors too."""
@@ -141,6 +144,11 @@ class Handler(RequestHandler):
             m for m in _METHODS if getattr(type(self), m.lower()) is not getattr(RequestHandler, m.lower())
         ]
         return ("GET", "HEAD", *own[1:]) if own[:1] == ["GET"] else tuple(own)
+
+    def _lend_nothing(self) -> None:
+        """No proxy may keep the answer; for a fresh list `lookup_reply` says otherwise."""
+        if self.web.microcache:
+            self.set_header("X-Accel-Expires", "0")
 
     def _cors(self) -> bool:
         """Name the caller's origin when it is an allowed one."""
@@ -191,6 +199,7 @@ class Handler(RequestHandler):
         if error.credential is not None:
             self.set_header("X-Lookup-Credential", error.credential)
         self.set_header("Cache-Control", "no-store")
+        self._lend_nothing()
         self._cors()
         self.error = error.error
         detail = error.detail() | {"request_id": self.trace.request_id}

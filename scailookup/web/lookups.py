@@ -55,6 +55,8 @@ class LookupHandler(Handler):
             if_none_match=request.get("If-None-Match"),
             started=self.started,
             vary_origin=bool(self.web.cors_origins),
+            microcache=self.web.microcache,
+            expires=self.caller.expires if self.caller else 0.0,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter, time
 from typing import NamedTuple
 
 from scailookup.model import Form, Served
@@ -60,12 +60,24 @@ async def pack_beforehand(served: Served, headers: Mapping[str, str]) -> None:
 
 
 def lookup_reply(
-    served: Served, *, accept_encoding: str, if_none_match: str | None, started: float, vary_origin: bool
+    served: Served,
+    *,
+    accept_encoding: str,
+    if_none_match: str | None,
+    started: float,
+    vary_origin: bool,
+    microcache: int = 0,
+    expires: float = float("inf"),
 ) -> LookupReply:
-    """What to send for ``served``; ``started`` is when the request came (perf_counter)."""
+    """What to send for ``served``; ``started`` is when the request came (perf_counter).
+
+    With ``microcache`` (seconds) the proxy in front is told how long it may keep the
+    answer; ``expires`` is when the caller's token ends (epoch seconds).
+    """
     body, etag, packed = _form(served.form, accept_encoding)
     same = if_none_match is not None and _matches(if_none_match, etag)
-    headers = [
+    headers = [("X-Accel-Expires", _lent(served, same, microcache, expires))] if microcache else []
+    headers += [
         ("Etag", etag),  # as Tornado spells it, on either road
         ("Age", str(int(served.age))),
         ("Cache-Control", "private, no-cache"),
@@ -96,6 +108,11 @@ def _matches(if_none_match: str, etag: str) -> bool:
     if if_none_match == etag:
         return True
     return any(tag == "*" or tag.removeprefix("W/") == etag for tag in _TAGS.findall(if_none_match))
+
+
+def _lent(served: Served, same: bool, microcache: int, expires: float) -> str:
+    """Seconds that a proxy may keep the answer: only a fresh 200, and no longer than it and the token last."""
+    return "0" if same else str(max(0, int(min(microcache, served.ttl, expires - time()))))
 
 
 def _cache_status(served: Served) -> str:
