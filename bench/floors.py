@@ -21,6 +21,7 @@ _RATIOS = (
     ("miss against a bare Tornado proxy", "miss", "proxy", 1.6),
     ("miss against FastAPI and httpx", "miss", "fastapi", 7.0),
     ("hit against FastAPI and httpx", "hit", "fastapi", 20.0),
+    ("hit of the microcache against nginx's own proxy_cache", "microcache", "nginx-same", 0.8),
 )
 
 

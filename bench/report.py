@@ -24,6 +24,8 @@ _WHAT = {
     "nginx-static": "nginx, the same bytes in a file",
     "nginx-proxy": "nginx, proxy_pass to the upstream",
     "nginx-cache": "nginx, proxy_cache",
+    "nginx-same": "nginx, proxy_cache, the same bytes as in the microcache",
+    "microcache": "nginx with the files of deploy/nginx (no TLS), from its microcache",
 }
 _NOTES = """\
 One worker on one core; the load (wrk, 32 connections, fewer for long lists, and the bench

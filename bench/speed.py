@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.client import Answer, ask, bearer
+from bench.edge import start_edge
 from bench.lab import MODELS, Lab, tell
 from bench.load import Figure, Row, measure
 from bench.processes import BenchError, Child
@@ -16,9 +17,9 @@ from bench.service import NO_MEMORY, Service, start_service
 __all__ = ["BIG", "ROWS", "measure_speed"]
 
 HITS = ("hit", "hit-304", "hit-gzip", "hit-q")
-NGINX = ("nginx-static", "nginx-proxy", "nginx-cache")
+NGINX = ("nginx-static", "nginx-proxy", "nginx-cache", "nginx-same")
 # What is compared stands together, so that it is measured together.
-ROWS = ("hit", "tornado", "miss", "proxy", "fastapi", "hit-304", "hit-gzip", "hit-q", *NGINX)
+ROWS = ("hit", "tornado", "miss", "proxy", "fastapi", "hit-304", "hit-gzip", "hit-q", *NGINX, "microcache")
 # Rows and connections: few, so that requests cut off at the end of a round weigh little.
 BIG = {"miss-1000": (1000, 8), "miss-10000": (10_000, 2)}
 # So many tenants in turn that no two requests under way are the same one.
@@ -54,6 +55,8 @@ class _Rows:
             return self._hit(name)
         if name in NGINX:
             return self._of_nginx(name)
+        if name == "microcache":
+            return self._microcache()
         if name == "tornado":
             file = self._lab.work / "payload"
             file.write_bytes(self.payload())
@@ -94,6 +97,12 @@ class _Rows:
             path, check = f"{MODELS}?q=model-0003", _filtered
         return Row(name, service.child, service.port, path, headers, calls=0.0, check=check)
 
+    def _microcache(self) -> Row:
+        service = self._service("lending", {"SCAILOOKUP_MICROCACHE": "5"})
+        edge, port = start_edge(self._lab, [service.port], core=self._lab.server_core, microcache=True)
+        self.children.append(edge)
+        return Row("microcache", edge, port, MODELS, self._auth, calls=0.0, check=_kept)
+
     def _miss(self, name: str) -> Row:
         service = self._service("miss", NO_MEMORY)
         rows, connections = BIG.get(name, (60, 32))
@@ -120,13 +129,19 @@ class _Rows:
         if self._nginx is None:
             self._nginx = start_nginx(self._lab, self.payload())
             self.children.append(self._nginx.child)
-        path = {"nginx-static": "/static/models"}.get(name, f"/{name.removeprefix('nginx-')}/v1/models")
+        own = {"nginx-static": "/static/models", "nginx-same": "/same/models"}
+        path = own.get(name, f"/{name.removeprefix('nginx-')}/v1/models")
         calls = 1.0 if name == "nginx-proxy" else 0.0
         return Row(name, self._nginx.child, self._nginx.port, path, self._auth, calls=calls)
 
 
 def _expects(status: int) -> Callable[[Answer], str | None]:
     return lambda answer: None if answer.status == status else f"status {answer.status}, not {status}"
+
+
+def _kept(answer: Answer) -> str | None:
+    kept = answer.headers.get("cache-status", "").endswith("nginx; hit")
+    return None if kept else "the answer is not the microcache's"
 
 
 def _compressed(answer: Answer) -> str | None:

@@ -9,6 +9,7 @@ import base64
 import datetime
 import functools
 import gzip
+import ipaddress
 import itertools
 import json
 import os
@@ -199,20 +200,26 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _self_signed() -> ssl.SSLContext:
+def certificate(path: Path, days: int = 1) -> Path:
+    """Write a key and a certificate of 127.0.0.1 signed by it into one file; below 0 days it is over."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     day = datetime.timedelta(days=1)
-    signed = builder.not_valid_before(now - day).not_valid_after(now + day).sign(key, hashes.SHA256())
+    builder = builder.not_valid_before(now - 400 * day).not_valid_after(now + days * day)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
+    return path
+
+
+def _self_signed() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as pem:
-        pem.write(signed.public_bytes(serialization.Encoding.PEM) + private)
-        pem.flush()
-        context.load_cert_chain(pem.name)
+    with tempfile.TemporaryDirectory() as directory:
+        context.load_cert_chain(certificate(Path(directory) / "server.pem"))
     return context
 
 
@@ -320,14 +327,22 @@ class Answer(_Headers):
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-def fetch(port: int, target: str, method: str = "GET", headers: Pairs = (), body: bytes = b"") -> Answer:
+def fetch(
+    port: int,
+    target: str,
+    method: str = "GET",
+    headers: Pairs = (),
+    body: bytes = b"",
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
     """Send one request over a bare socket, the target untouched, and read its answer."""
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     if body or method in {"POST", "PUT", "PATCH"}:
         pairs.append(("Content-Length", str(len(body))))
     lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in pairs]
-    with socket.create_connection(("127.0.0.1", port), timeout=GUARD) as sock:
+    plain = socket.create_connection(("127.0.0.1", port), timeout=GUARD)
+    with tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain as sock:
         sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         with HTTPResponse(sock, method=method) as response:
             response.begin()

@@ -18,10 +18,11 @@ from pathlib import Path
 __all__ = ["render"]
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("proxy", "headers", "errors", "error-headers", "microcache", "microcache-zone")
+PARTS = ("main", "proxy", "headers", "errors", "error-headers", "microcache", "microcache-zone")
 # What Debian's nginx.conf says around a site, with every path inside the directory.
 AROUND = """\
 daemon off;
+include scailookup/main.conf;
 worker_processes {workers};
 {user}
 pid {directory}/nginx.pid;
@@ -54,12 +55,14 @@ def render(
     microcache: bool = False,
     origin: str | None = None,
     rates: tuple[int, int] | None = None,
+    patience: int | None = None,
     workers: int = 1,
 ) -> Path:
     """Write a whole nginx configuration below ``directory``; the path of its nginx.conf.
 
     ``listen`` is where https is served, or http when there is no ``certificate``; ``plain`` where
-    http is redirected from. ``rates`` are requests a second for each token and each address.
+    http is redirected from. ``rates`` are requests a second for each token and each address,
+    ``patience`` the seconds that a silent node is given.
     """
     text = (HERE / "scailookup.conf").read_text()
 
@@ -85,16 +88,19 @@ def render(
     put(first, "".join(first.replace("127.0.0.1:8001", node) for node in nodes))
     put("/var/log/nginx/scailookup.log", str(directory / "access.log"))
     if microcache:
-        put("#include scailookup/microcache", "include scailookup/microcache", 2)
+        put("#include scailookup/microcache", "include scailookup/microcache", 3)
     if origin:
         put('#"https://canvas.example.com"', f'"{origin}"')
     if rates:
-        put("rate=20r/s", f"rate={rates[0]}r/s")
-        put("rate=200r/s", f"rate={rates[1]}r/s")
+        for rate, burst, wanted in ((20, 40, rates[0]), (200, 400, rates[1])):
+            put(f"rate={rate}r/s", f"rate={wanted}r/s")
+            put(f"burst={burst} ", f"burst={max(burst, wanted)} ")
     (directory / "scailookup").mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         content = (HERE / f"{part}.conf").read_text()
         content = content.replace("/run/scailookup-microcache", str(directory / "microcache"))
+        if patience:
+            content = content.replace("proxy_read_timeout 10s;", f"proxy_read_timeout {patience}s;")
         (directory / "scailookup" / f"{part}.conf").write_text(content)
     (directory / "scailookup.conf").write_text(text)
     around = directory / "nginx.conf"

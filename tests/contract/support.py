@@ -100,7 +100,8 @@ class Site:
             self.keep(secrets)
             merged["SCAILOOKUP_SECRETS_FILE"] = str(self.secrets_file)
         merged |= settings
-        self.server = Server({name: value for name, value in merged.items() if value is not None})
+        self.settings = {name: value for name, value in merged.items() if value is not None}
+        self.server = Server(self.settings)
 
     def keep(self, tenants: Secrets) -> None:
         """Write the tenants' secrets, readable by the owner only."""
