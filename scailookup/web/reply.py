@@ -76,8 +76,7 @@ def lookup_reply(
     """
     body, etag, packed = _form(served.form, accept_encoding)
     same = if_none_match is not None and _matches(if_none_match, etag)
-    headers = [("X-Accel-Expires", _lent(served, same, microcache, expires))] if microcache else []
-    headers += [
+    headers = [
         ("Etag", etag),  # as Tornado spells it, on either road
         ("Age", str(int(served.age))),
         ("Cache-Control", "private, no-cache"),
@@ -87,6 +86,8 @@ def lookup_reply(
             "Authorization, Accept-Encoding, Origin" if vary_origin else "Authorization, Accept-Encoding",
         ),
     ]
+    if microcache:
+        headers.insert(0, ("X-Accel-Expires", _lent(served, same, microcache, expires)))
     if served.answer.credential != "none":
         headers.append(("X-Lookup-Credential", served.answer.credential))
     headers.append(("Server-Timing", _timing(served, started)))
@@ -111,7 +112,7 @@ def _matches(if_none_match: str, etag: str) -> bool:
 
 
 def _lent(served: Served, same: bool, microcache: int, expires: float) -> str:
-    """Seconds that a proxy may keep the answer: only a fresh 200, and no longer than it and the token last."""
+    """Seconds that a proxy may keep the answer: a fresh 200 alone, for as long as it and the token last."""
     return "0" if same else str(max(0, int(min(microcache, served.ttl, expires - time()))))
 
 
