@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scailookup.model import Form, Served
 
-__all__ = ["LookupReply", "accepts_gzip", "long_to_pack", "lookup_reply", "pack_beforehand"]
+__all__ = ["LookupReply", "accepts_gzip", "long_to_pack", "lookup_reply", "pack_beforehand", "static_reply"]
 
 # Beyond this compressing takes longer than others should wait.
 LONG_BODY = 64 * 1024
@@ -96,6 +96,17 @@ def lookup_reply(
     if packed:
         headers.append(("Content-Encoding", "gzip"))
     headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return LookupReply(200, headers, body)
+
+
+def static_reply(form: Form, *, accept_encoding: str, if_none_match: str | None) -> LookupReply:
+    """What to send of something that is the same for everybody."""
+    body, etag, packed = _form(form, accept_encoding)
+    headers = [("Etag", etag), ("Cache-Control", "no-cache")]
+    if if_none_match is not None and _matches(if_none_match, etag):
+        return LookupReply(304, headers, b"")
+    if packed:
+        headers.append(("Content-Encoding", "gzip"))
     return LookupReply(200, headers, body)
 
 
