@@ -33,7 +33,11 @@ class Service:
 
 
 def start_service(
-    lab: Lab, name: str, settings: Mapping[str, str] | None = None, pythonpath: str | None = None
+    lab: Lab,
+    name: str,
+    settings: Mapping[str, str] | None = None,
+    pythonpath: str | None = None,
+    port: int = 0,
 ) -> Service:
     """Start the service on the core under test and wait until it is ready to serve."""
     environment = {
@@ -46,7 +50,7 @@ def start_service(
         **(settings or {}),
         **({"PYTHONPATH": pythonpath} if pythonpath else {}),
     }
-    command = [sys.executable, "-m", "scailookup", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "scailookup", "serve", "--port", str(port)]
     child = lab.start(f"scailookup-{name}", command, core=lab.server_core, env=environment)
     line = child.said(r'(\{[^\n]*"event":\s*"listening"[^\n]*\})')
     port = _port(line)

@@ -83,9 +83,9 @@ def render(
         put("/etc/ssl/scailookup/privkey.pem", str(key or certificate))
     else:
         text = re.sub(r"(?m)^    ssl_.*\n", "", text)
-    put("    server 127.0.0.1:8011 max_fails=2 fail_timeout=5s;    # CHANGE\n", "")
-    first = "    server 127.0.0.1:8001 max_fails=2 fail_timeout=5s;    # CHANGE\n"
-    put(first, "".join(first.replace("127.0.0.1:8001", node) for node in nodes))
+    for rule in ("max_fails=2 fail_timeout=5s;    # CHANGE", "backup max_fails=0;             # CHANGE"):
+        put(f"    server 127.0.0.1:8011 {rule}\n", "")
+        put(f"    server 127.0.0.1:8001 {rule}\n", "".join(f"    server {node} {rule}\n" for node in nodes))
     put("/var/log/nginx/scailookup.log", str(directory / "access.log"))
     if microcache:
         put("#include scailookup/microcache", "include scailookup/microcache", 3)

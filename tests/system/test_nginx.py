@@ -225,7 +225,8 @@ def test_nodes_that_break_off(facade: Edge, scripted: tuple[Upstream, Upstream])
     found = detail(answer, 502, "scailookup_api")
     assert (None, "unreachable", "1") == (found["status"], found["code"], answer.header("Retry-After"))
     assert "https://canvas.example" == answer.header("Access-Control-Allow-Origin")
-    assert [1, 1] == [len(node.calls(API_MODELS)) for node in scripted]
+    assert 3 == sum(len(node.calls(API_MODELS)) for node in scripted)
+    assert all(node.calls(API_MODELS) for node in scripted)
 
 
 def test_a_post_is_sent_once(facade: Edge, scripted: tuple[Upstream, Upstream]) -> None:
@@ -241,6 +242,18 @@ def test_a_node_that_breaks_off_is_passed_by(facade: Edge, scripted: tuple[Upstr
     scripted[0].on(API_MODELS, Reply(reset=True))
     scripted[1].on(API_MODELS, {"data": [1]})
     assert {"200"} == {outcome(lambda: facade.get(API_MODELS, "tok")) for _ in range(10)}
+
+
+def test_nodes_that_were_put_aside_are_tried_when_nobody_else_is_left(
+    facade: Edge, scripted: tuple[Upstream, Upstream]
+) -> None:
+    """Right after all of them failed, one that answers again is found at once."""
+    for node in scripted:
+        node.on(API_MODELS, Reply(reset=True))
+    for _ in range(4):
+        detail(facade.get(API_MODELS, "tok"), 502, "scailookup_api")
+    scripted[1].on(API_MODELS, {"data": [1]})
+    assert "200" == outcome(lambda: facade.get(API_MODELS, "tok"))
 
 
 def test_nodes_that_hang(facade: Edge, scripted: tuple[Upstream, Upstream]) -> None:

@@ -1,0 +1,55 @@
+"""What lies in deploy/ agrees with the product: its settings, routes and ports."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scailookup.settings import Settings, load
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted(p for p in (ROOT / "deploy").rglob("*") if p.is_file() and p.suffix != ".pyc")
+SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()} | {"SCAIFLOW_ENV_FILE"}
+KUBERNETES = ROOT / "deploy/kubernetes"
+DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_setting_is_known(file: Path) -> None:
+    """A file with a name that the start would refuse is of no use; those of service links are meant so."""
+    named = set(re.findall(r"\b(?:SCAI|VAULT)[A-Z]*_[A-Z_]*[A-Z]\b", file.read_text()))
+    assert set() == named - SETTINGS - {"SCAILOOKUP_SERVICE_HOST"}
+
+
+def test_the_images_settings_serve() -> None:
+    """With those of the image and what everybody has to set the start goes well, on every address."""
+    environ = dict(re.findall(r"(SCAI\w+)=(\S+)", DOCKERFILE))
+    environ |= {"SCAIKEY_BASE_URL": "https://scaikey.example", "SCAIKEY_AUDIENCE": "app"}
+    made = load(environ, system_file=None)
+    assert ("0.0.0.0", 8001, "0.0.0.0:8002") == (made.host, made.port, made.admin)
+
+
+def test_the_config_map_serves() -> None:
+    """What the ConfigMap sets is enough, and sound."""
+    data = (KUBERNETES / "configmap.yaml").read_text().partition("\ndata:\n")[2]
+    load(dict(re.findall(r"(?m)^  (\w+): (.*)$", data)), system_file=None)
+
+
+def test_pods_get_no_settings_from_the_services_name() -> None:
+    """Kubernetes' service links would stop the start."""
+    assert "\n      enableServiceLinks: false\n" in (KUBERNETES / "deployment.yaml").read_text()
+
+
+def test_every_manifest_is_applied() -> None:
+    """The kustomization names each file beside it."""
+    named = set(re.findall(r"(?m)^  - (\S+)$", (KUBERNETES / "kustomization.yaml").read_text()))
+    assert {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"} == named
+
+
+def test_the_image_is_made_of_what_the_package_needs() -> None:
+    """Each thing that is copied from the tree is let into the build."""
+    copied = {name for line in re.findall(r"(?m)^COPY ((?!--).*) \S+$", DOCKERFILE) for name in line.split()}
+    let_in = set(re.findall(r"(?m)^!(\S+)$", (ROOT / ".dockerignore").read_text()))
+    assert copied == let_in
