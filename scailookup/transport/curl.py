@@ -6,6 +6,7 @@ sent as they are, https verified, the decoded body counted while it arrives.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ import pycurl
 
 from scailookup.errors import CallFailed
 from scailookup.model import Reply, Request
+from scailookup.transport.multi import Multi
 
 __all__ = ["CurlClient", "trust_store"]
 
@@ -96,19 +98,21 @@ class _Transfer:
     def __init__(self, options: Mapping[int, Any], limit: int) -> None:
         self.handle = pycurl.Curl()
         self._limit = limit
+        self.headers = bytearray()
+        self.connect_ms = 0
         self.begin()
         for option, value in options.items():
             self.handle.setopt(option, value)
         self.handle.setopt(pycurl.PREREQFUNCTION, self._on_request)
         self.handle.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self.handle.setopt(pycurl.HEADERFUNCTION, self.headers.extend)
 
     def begin(self) -> None:
         """Forget the transfer before."""
         self.sent = self.too_large = False
         self.left = self._limit
         self.body: list[bytes] = []
-        self.headers = bytearray()
-        self.handle.setopt(pycurl.HEADERFUNCTION, self.headers.extend)
+        self.headers.clear()
 
     def _on_request(self, *_addresses: Any) -> int:
         """Called before each request that libcurl sends: it would quietly send a second one."""
@@ -137,7 +141,7 @@ class CurlClient:
     ) -> None:
         self._connect_timeout = connect_timeout
         self._max_body = max_body
-        self._multi: pycurl.AsyncCurlMulti | None = None
+        self._multi: Multi | None = None
         self._idle: list[_Transfer] = []
         self._options = {
             pycurl.ACCEPT_ENCODING: "",  # all that this libcurl can decode
@@ -164,14 +168,13 @@ class CurlClient:
         if left <= 0.001:
             raise CallFailed("timeout", _WORDS["timeout"])
         if self._multi is None:
-            self._multi = pycurl.AsyncCurlMulti()
+            self._multi = Multi()
         plain = request.method == "GET" and request.body is None
         transfer = self._idle.pop() if plain and self._idle else _Transfer(self._options, self._max_body)
-        self._prepare(transfer.handle, request, left)
-        try:
-            await self._multi.perform(transfer.handle)
-        except pycurl.error as exc:
-            raise _failure(exc.args[0], transfer, request.method) from None
+        self._prepare(transfer, request, left)
+        number = await self._perform(self._multi, transfer.handle)
+        if number:
+            raise _failure(number, transfer, request.method)
         status = transfer.handle.getinfo(pycurl.RESPONSE_CODE)
         reply = Reply(status, _Headers(bytes(transfer.headers)), b"".join(transfer.body))
         # Only a handle that ended well is used again: a broken or cancelled one may still be attached.
@@ -180,12 +183,24 @@ class CurlClient:
             self._idle.append(transfer)
         return reply
 
-    def _prepare(self, handle: Any, request: Request, left: float) -> None:
+    async def _perform(self, multi: Multi, handle: Any) -> int:
+        """Curl's error number; a transfer that is given up is aborted."""
+        try:
+            return await multi.start(handle)
+        except asyncio.CancelledError:
+            multi.drop(handle)
+            raise
+
+    def _prepare(self, transfer: _Transfer, request: Request, left: float) -> None:
         """Set what differs from one request to the next."""
+        handle = transfer.handle
         lines = [f"{name}: {value}".encode("latin-1") for name, value in request.headers]
         handle.setopt(pycurl.URL, request.url.encode("ascii"))
         handle.setopt(pycurl.TIMEOUT_MS, max(1, int(left * 1000)))
-        handle.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(min(left, self._connect_timeout) * 1000)))
+        connect_ms = max(1, int(min(left, self._connect_timeout) * 1000))
+        if connect_ms != transfer.connect_ms:
+            transfer.connect_ms = connect_ms
+            handle.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
         if request.method != "GET":
             handle.setopt(pycurl.CUSTOMREQUEST, request.method)
         if request.body is not None:
@@ -199,7 +214,7 @@ class CurlClient:
             transfer.handle.close()
         self._idle.clear()
         if self._multi is not None:
-            await self._multi.aclose()
+            self._multi.close()
             self._multi = None
 
 
