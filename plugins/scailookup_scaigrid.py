@@ -2,7 +2,7 @@
 
 from scailookup import Filter, Lookup, Upstream, auth, hookimpl
 from scailookup.settings import Settings
-from scailookup.shapes import model_row
+from scailookup.shapes import ModelRecord, model_row
 
 
 @hookimpl
@@ -19,6 +19,7 @@ def scailookup_upstreams(settings: Settings) -> list[Upstream]:
                     "models",
                     settings.models_path,
                     row=model_row,
+                    record=ModelRecord,
                     key="slug",
                     filters=(Filter("modality", "chat, embedding, image, audio, or the server's own word"),),
                     summary="Models, with what they take in and give out.",

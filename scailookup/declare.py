@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from scailookup.auth import Auth
 from scailookup.model import VIEW, Row
 
@@ -37,6 +39,8 @@ class Lookup:
     read, and such a row is dropped and counted.  ``key`` names the row's
     identity.  ``keep`` says which rows are offered at all.  ``tenant_field``
     names the raw field that says whose row it is: another tenant's is left out.
+    ``record`` is a quicker way to the same rows: a ``msgspec.Struct`` whose JSON is
+    the row. A page that does not decode into such records goes through ``row``.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Lookup:
     tenant_field: str | None = None
     permission: str = VIEW
     summary: str = ""
+    record: type[msgspec.Struct] | None = None
 
     def __post_init__(self) -> None:
         for part in self.name.split("/"):
@@ -64,6 +69,15 @@ class Lookup:
                 raise ValueError(f"lookup {self.name!r}: {f.name!r} cannot be a filter")
         if not _PERMISSION.fullmatch(self.permission):
             raise ValueError(f"lookup {self.name!r}: {self.permission!r} is not a permission")
+        if self.record is not None:
+            self._check_record(self.record)
+
+    def _check_record(self, record: type[msgspec.Struct]) -> None:
+        """A record is a row as it is: nothing may choose among them, and each has the key."""
+        if self.keep is not None or self.tenant_field is not None:
+            raise ValueError(f"lookup {self.name!r}: with a record there is no keep and no tenant_field")
+        if self.key not in record.__struct_fields__:
+            raise ValueError(f"lookup {self.name!r}: the record has no field {self.key!r}")
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 from scailookup.errors import CallFailed
 
-__all__ = ["Cursor", "End", "Link", "NextPage", "next_page", "next_url", "records"]
+__all__ = ["MARKS", "Cursor", "End", "Link", "NextPage", "next_page", "next_url", "records"]
 
 _LISTS = ("items", "models", "results")
 
@@ -29,7 +29,11 @@ _CURSORS = {
     "continuationToken": "continuationToken",
 }
 _MORE = ("has_more", "hasMore", "has_next", "hasNext")
+_PLACES = ("data", "meta", "pagination", "paging")
 _LINKS = ("next", "next_url", "nextUrl", "next_link", "nextLink", "next_page_url", "@odata.nextLink")
+_HOLDERS = ("links", "_links")
+MARKS = (*_CURSORS, *_MORE, *_LINKS, *_HOLDERS, *_PLACES[1:], "last_id", "object")
+"""Every name that `next_page` looks at in an answer, where the list itself stands aside."""
 # Neither part may hold a "<": a header of nothing else must not take time by its square.
 _LINK_HEADER = re.compile(r"<([^<>]*)>([^<]*)")
 
@@ -108,7 +112,7 @@ def next_page(body: Any, headers: Mapping[str, str]) -> NextPage:
 def _places(body: Any) -> list[dict[str, Any]]:
     if not isinstance(body, dict):
         return []
-    inner = [body.get(name) for name in ("data", "meta", "pagination", "paging")]
+    inner = [body.get(name) for name in _PLACES]
     return [body, *(part for part in inner if isinstance(part, dict))]
 
 
@@ -117,7 +121,7 @@ def _in_place(place: Mapping[str, Any]) -> Cursor | Link | None:
         value = place.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
             return Cursor(parameter, str(value))
-    for holder in (place.get("links"), place.get("_links"), place):
+    for holder in (*(place.get(name) for name in _HOLDERS), place):
         if not isinstance(holder, dict):
             continue
         for name in _LINKS:

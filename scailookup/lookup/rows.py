@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from scailookup.declare import Lookup
-from scailookup.model import Row
+from scailookup.model import Reply, Row
+from scailookup.pages import Pages
 
 __all__ = ["Reader"]
 
@@ -28,7 +32,7 @@ class Reader:
         self._tenant = tenant
         self._most = most
         self._seen: set[str] = set()
-        self.rows: list[Row] = []
+        self.rows: list[Any] = []
         self.dropped = 0
         self.readable = 0
         self.full = False
@@ -37,6 +41,11 @@ class Reader:
     def unreadable(self) -> bool:
         """Whether there were records and not one could be read."""
         return self.dropped > 0 and self.readable == 0
+
+    def decode(self, reply: Reply) -> tuple[list[Any], dict[str, Any]] | None:
+        """Typed records and the rest of a good page; None when it has to be read by the rules."""
+        record = self._lookup.record
+        return None if record is None or reply.status != 200 else _pages(record).decode(reply.body)
 
     async def take(self, records: Sequence[Any]) -> tuple[int, int]:
         """Read one page; answers how many rows it added and how many records it dropped.
@@ -51,6 +60,22 @@ class Reader:
             if self.full:
                 break
         return len(self.rows) - before[0], self.dropped - before[1]
+
+    def take_typed(self, records: Sequence[Any]) -> tuple[int, int]:
+        """The same for typed records, which are rows already."""
+        before = len(self.rows)
+        rows, seen, name = self.rows, self._seen, self._lookup.key
+        self.readable += len(records)
+        for record in records:
+            key = getattr(record, name)
+            if key in seen:
+                continue
+            if len(rows) >= self._most:
+                self.full = True
+                break
+            seen.add(key)
+            rows.append(record)
+        return len(rows) - before, 0
 
     def _stretch(self, records: Sequence[Any]) -> None:
         """Read some records. Written out in one loop: it is where a miss spends its time."""
@@ -85,6 +110,11 @@ class Reader:
     def _foreign(self, raw: Any) -> bool:
         owner = raw.get(self._lookup.tenant_field) if isinstance(raw, dict) else None
         return owner is not None and str(owner) != self._tenant
+
+
+@lru_cache(maxsize=64)
+def _pages(record: type[msgspec.Struct]) -> Pages:
+    return Pages(record)
 
 
 def _row(read: Callable[[Mapping[str, Any]], Row | None], raw: Any) -> Row | None:

@@ -207,6 +207,10 @@ class Lookups:
 
 async def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
     """Read one good page into ``reader``; raises CallFailed for a bad one."""
+    typed = reader.decode(reply)
+    if typed is not None:
+        records, rest = typed
+        return Judged(envelopes.next_page(rest, reply.headers), *reader.take_typed(records))
     body = judge(reply)
     try:
         kept, dropped = await reader.take(envelopes.records(body))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from scailookup.shapes.fields import LARGEST, count, texts, whole
 
-__all__ = ["model_row"]
+__all__ = ["EVERY_CANDIDATE", "model_row"]
 
 # A top-level field by its name, a deeper one by its path: most are top-level, and a name is quicker.
 Path = str | tuple[str, ...]
@@ -56,6 +56,12 @@ _HINTS = frozenset(
     }
 )
 _PLAIN = ("description", "status", "health_status", "owned_by")
+# What may matter in a record that has a slug and a display_name of its own.
+EVERY_CANDIDATE = (
+    frozenset([path if isinstance(path, str) else path[0] for path in _CONTEXT + _OUTPUT + _KIND])
+    | _HINTS
+    | {"providers", "max_tokens"}
+)
 
 
 class _Plan(NamedTuple):

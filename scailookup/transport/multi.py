@@ -87,7 +87,7 @@ class Multi:
             self._epoll.modify(fd, _WATCH[what])
 
     def _remind(self, milliseconds: int) -> None:
-        """libcurl's word on when it wants to be called, whatever the sockets do; it may not be called here."""
+        """libcurl's word on when it wants to be called next; it may not be called from here."""
         if milliseconds < 0:
             self._due = _NEVER
             return
