@@ -18,12 +18,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from scailookup.errors import ScailookupError, UpstreamAuth, UpstreamError
 from scailookup.model import Answer, Form, Served
 
-__all__ = ["MAX_BYTES", "Ages", "Cache", "Memory"]
+__all__ = ["MAX_BYTES", "Ages", "Cache", "Flight", "Memory"]
 
 MAX_BYTES = 64 * 1024 * 1024
 _ENTRY_WEIGHT = 1024
@@ -42,8 +42,26 @@ class Cache(Protocol):
     def forgive(self, key: bytes) -> None:
         """Forget that the lookup failed a moment ago."""
 
+    def launch(self, key: bytes, load: Load) -> Flight | None:
+        """The one call that brings what nobody holds, begun or joined; None when more is to be considered."""
+
     async def answer(self, key: bytes, load: Load) -> Served:
         """The answer, from memory or by ``load``; raises what ``load`` raised."""
+
+
+class Flight(NamedTuple):
+    """One call under way. It belongs to the cache; ``joined`` says that somebody else began it."""
+
+    task: asyncio.Task[Served]
+    joined: bool
+
+    def landed(self) -> Served:
+        """What a call that ended well brought; raises what it raised, as a failure of this caller's own."""
+        try:
+            served = self.task.result()
+        except ScailookupError as exc:
+            raise exc.again() from None
+        return served._replace(outcome="collapsed") if self.joined else served
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +157,23 @@ class Memory:
         if key not in self._flights and self._remembered(key) is None:
             self._start(key, load)
 
+    def launch(self, key: bytes, load: Load) -> Flight | None:
+        """The flight for ``key``; None when something is held or remembered, which ``answer`` weighs."""
+        if key in self._entries or key in self._failures:
+            return None
+        return self._flight(key, load)
+
     async def _join(self, key: bytes, load: Load) -> Served:
         failure = self._remembered(key)
         if failure is not None:
             raise failure
-        flight = self._flights.get(key)
-        if flight is not None:
-            served = await self._landed(flight)
-            return Served(served.answer, served.form, "collapsed", 0.0, served.ttl)
-        return await self._landed(self._start(key, load))
+        flight = self._flight(key, load)
+        await asyncio.wait([flight.task])
+        return flight.landed()
 
-    async def _landed(self, flight: asyncio.Task[Served]) -> Served:
-        try:
-            return await asyncio.shield(flight)
-        except ScailookupError as exc:
-            raise exc.again() from None
+    def _flight(self, key: bytes, load: Load) -> Flight:
+        task = self._flights.get(key)
+        return Flight(self._start(key, load), False) if task is None else Flight(task, True)
 
     def _start(self, key: bytes, load: Load) -> asyncio.Task[Served]:
         flight = asyncio.ensure_future(self._fly(key, load))

@@ -4,10 +4,11 @@ from scailookup.lookup.blame import blame
 from scailookup.lookup.me import ask_me
 from scailookup.lookup.params import Selection, parse_query, parse_value
 from scailookup.lookup.rows import Reader
-from scailookup.lookup.service import Bound, Limits, Lookups
+from scailookup.lookup.service import Bound, Launched, Limits, Lookups
 
 __all__ = [
     "Bound",
+    "Launched",
     "Limits",
     "Lookups",
     "Reader",

@@ -8,14 +8,14 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 import msgspec
 import structlog
 
 from scailookup import envelopes
-from scailookup.cache import Cache
+from scailookup.cache import Cache, Flight
 from scailookup.credentials import Credentials
 from scailookup.declare import Lookup, Upstream
 from scailookup.errors import CallFailed, ScailookupError, SecretsUnavailable, UpstreamError
@@ -24,7 +24,7 @@ from scailookup.lookup.rows import Reader
 from scailookup.model import Answer, Caller, Errand, Grant, Judged, Reply, Served, Trace
 from scailookup.replies import judge
 
-__all__ = ["Bound", "Limits", "Lookups", "WayOut"]
+__all__ = ["Bound", "Launched", "Limits", "Lookups", "Place", "WayOut"]
 
 _log = structlog.get_logger("scailookup.lookup")
 UNREADABLE = "not one record of the list can be read"
@@ -66,6 +66,33 @@ class Limits:
     rows: int
 
 
+class Place(NamedTuple):
+    """Where one answer lies: what is asked, who asks, by which credential, and the key that these make."""
+
+    bound: Bound
+    caller: Caller
+    grant: Grant
+    key: bytes
+
+
+class Launched(NamedTuple):
+    """A call under way for one caller."""
+
+    lookups: Lookups
+    place: Place
+    trace: Trace
+    deadline: float
+    flight: Flight
+
+    async def settled(self) -> Served:
+        """The answer of the flight that has landed, or what follows a failed one; raises as ``answer``."""
+        try:
+            return self.flight.landed()
+        except UpstreamError as exc:
+            exc.credential = exc.credential or self.place.grant.step
+            return await self.lookups.once_more(self.place, self.trace, self.deadline, exc)
+
+
 class Lookups:
     """Answers lookups."""
 
@@ -83,33 +110,47 @@ class Lookups:
         UpstreamApi; each carries the credential step once that is known.
         """
         deadline = monotonic() + self._limits.deadline
-        grant = await self._choose(bound, caller, deadline)
+        place = self._place(bound, caller, await self._choose(bound, caller, deadline))
         try:
-            return await self._served(bound, caller, grant, trace, deadline)
+            return await self._served(place, trace, deadline)
         except UpstreamError as exc:
-            renewable = exc.upstream_status == 401 and not exc.remembered and _stored(grant)
-            renewed = await self._renewed(bound, caller, deadline) if renewable else None
-            if renewed is None or renewed.step != grant.step:
-                raise
-            # Refused a moment ago and remembered so; this is the one more try it is owed.
-            self._cache.forgive(self._key(bound, caller, renewed))
-        return await self._served(bound, caller, renewed, trace, deadline)
+            return await self.once_more(place, trace, deadline, exc)
 
-    def recall(self, bound: Bound, caller: Caller) -> Served | None:
-        """The answer, when credential and answer are both at hand and fresh; nobody is asked."""
+    def place(self, bound: Bound, caller: Caller) -> Place | None:
+        """Where the answer lies, when the credential is at hand; nobody is asked."""
         grant = self._credentials.recall(bound.upstream, caller)
-        return None if grant is None else self._cache.peek(self._key(bound, caller, grant))
+        return None if grant is None else self._place(bound, caller, grant)
 
-    async def _served(
-        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
-    ) -> Served:
+    def held(self, place: Place) -> Served | None:
+        """The answer, when it is at hand and fresh; nobody is asked."""
+        return self._cache.peek(place.key)
+
+    def launch(self, place: Place, trace: Trace) -> Launched | None:
+        """The call for what is not at hand, under way; None when ``answer`` has more to consider."""
+        deadline = monotonic() + self._limits.deadline
+        flight = self._cache.launch(place.key, lambda: self._pages(place, trace, deadline))
+        return None if flight is None else Launched(self, place, trace, deadline, flight)
+
+    async def once_more(self, place: Place, trace: Trace, deadline: float, exc: UpstreamError) -> Served:
+        """What the upstream says to the stored key read afresh, when it refused the one that was held."""
+        renewable = exc.upstream_status == 401 and not exc.remembered and _stored(place.grant)
+        renewed = await self._renewed(place, deadline) if renewable else None
+        if renewed is None or renewed.step != place.grant.step:
+            raise exc
+        place = self._place(place.bound, place.caller, renewed)
+        # Refused a moment ago and remembered so; this is the one more try it is owed.
+        self._cache.forgive(place.key)
+        return await self._served(place, trace, deadline)
+
+    async def _served(self, place: Place, trace: Trace, deadline: float) -> Served:
         try:
-            return await self._cache.answer(
-                self._key(bound, caller, grant), lambda: self._pages(bound, caller, grant, trace, deadline)
-            )
+            return await self._cache.answer(place.key, lambda: self._pages(place, trace, deadline))
         except ScailookupError as exc:
-            exc.credential = exc.credential or grant.step
+            exc.credential = exc.credential or place.grant.step
             raise
+
+    def _place(self, bound: Bound, caller: Caller, grant: Grant) -> Place:
+        return Place(bound, caller, grant, self._key(bound, caller, grant))
 
     def _key(self, bound: Bound, caller: Caller, grant: Grant) -> bytes:
         """What an answer is held under: a keyed hash, so that memory and peers learn no credential.
@@ -139,7 +180,8 @@ class Lookups:
         except TimeoutError:
             raise SecretsUnavailable("the secret store did not answer in time") from None
 
-    async def _renewed(self, bound: Bound, caller: Caller, deadline: float) -> Grant | None:
+    async def _renewed(self, place: Place, deadline: float) -> Grant | None:
+        bound, caller = place.bound, place.caller
         try:
             return await self._choose(bound, caller, deadline, fresh=True)
         except ScailookupError as exc:
@@ -149,10 +191,9 @@ class Lookups:
             )
             return None
 
-    async def _pages(
-        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float
-    ) -> Answer:
+    async def _pages(self, place: Place, trace: Trace, deadline: float) -> Answer:
         started = monotonic()
+        bound, caller, grant, _ = place
         reader = Reader(bound.lookup, caller.tenant, self._limits.rows)
         url: str | None = bound.url(grant.base_url)
         asked: set[str] = set()

@@ -83,6 +83,9 @@ class _Headers(Mapping[str, str]):
         return self._read
 
     def __getitem__(self, name: str) -> str:
+        # Most questions are for headers that did not come.
+        if self._read is None and name.encode("latin-1") not in self._raw.lower():
+            raise KeyError(name)
         return self._all()[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from time import perf_counter, time
 from typing import Any
@@ -25,8 +26,8 @@ from tornado.httputil import (
 )
 
 from scailookup.errors import ScailookupError
-from scailookup.lookup import Bound, Lookups, parse_value
-from scailookup.model import Caller, Served
+from scailookup.lookup import Bound, Launched, Lookups, parse_value
+from scailookup.model import Caller, Served, Trace
 from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of, trace_of
 from scailookup.web.lookups import LookupHandler
 from scailookup.web.reply import long_to_pack, lookup_reply, pack_beforehand
@@ -102,21 +103,46 @@ class Front(HTTPServerConnectionDelegate):
 
     def serve(self, question: _Plain, message: _Message) -> None:
         """Answer at once from memory, or as soon as the upstream has."""
-        served = question.lookups.recall(question.bound, question.caller)
+        lookups = question.lookups
+        place = lookups.place(question.bound, question.caller)
+        served = None if place is None else lookups.held(place)
         if served is not None and not long_to_pack(served, question.headers):
             self._send(question, served, message.connection)
             return
-        task = asyncio.ensure_future(self._ask(question, message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _ask(self, question: _Plain, message: _Message) -> None:
         trace = trace_of(question.headers)
+        # What a task logs carries the id of the request that began it.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=trace.request_id)
         self._web.busy += 1
+        launched = None if place is None or served is not None else lookups.launch(place, trace)
+        if launched is None:
+            self._follow(question, message, trace, lookups.answer(question.bound, question.caller, trace))
+            return
+        launched.flight.task.add_done_callback(lambda _: self._landed(question, message, launched))
+
+    def _landed(self, question: _Plain, message: _Message, launched: Launched) -> None:
+        """The flight has ended: well, in nearly all cases, and nobody more need be asked or waited for."""
+        task = launched.flight.task
+        if task.cancelled():  # the process ends, and its connections with it
+            self._web.busy -= 1
+        elif task.exception() is None and not long_to_pack(task.result(), question.headers):
+            self._web.busy -= 1
+            self._send(question, launched.flight.landed(), message.connection, launched.trace.request_id)
+        else:
+            self._follow(question, message, launched.trace, launched.settled())
+
+    def _follow(
+        self, question: _Plain, message: _Message, trace: Trace, asking: Coroutine[Any, Any, Served]
+    ) -> None:
+        task = asyncio.ensure_future(self._ask(question, message, trace, asking))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(
+        self, question: _Plain, message: _Message, trace: Trace, asking: Coroutine[Any, Any, Served]
+    ) -> None:
         try:
-            served = await question.lookups.answer(question.bound, question.caller, trace)
+            served = await asking
             await pack_beforehand(served, question.headers)
             self._send(question, served, message.connection, trace.request_id)
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
