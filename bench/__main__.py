@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from bench.engines import measure_engines
 from bench.floors import Results, floors
 from bench.growth import measure_rows, measure_tenants
 from bench.herd import measure_herd
@@ -23,7 +24,7 @@ from bench.speed import BIG, ROWS, measure_speed
 from bench.stall import measure_stall
 
 _ROOT = Path(__file__).parent.parent
-_OTHERS = ("herd", "stall", "plugins", "tenants", "growth")
+_OTHERS = ("engines", "herd", "stall", "plugins", "tenants", "growth")
 NAMES = (*ROWS, *BIG, *_OTHERS)
 
 
@@ -59,6 +60,8 @@ def _measure(asked: argparse.Namespace) -> Results:
         os.sched_setaffinity(0, {lab.load_core})
         if set(asked.names) - set(_OTHERS):
             results.speed = measure_speed(lab, asked.names, asked.rounds, asked.seconds)
+        if "engines" in asked.names:
+            results.engines = measure_engines(lab, asked.rounds)
         if "herd" in asked.names:
             results.herd = measure_herd(lab)
         if "stall" in asked.names:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.engines import Engine
 from bench.growth import Tenants
 from bench.herd import Herd
 from bench.load import Figure
@@ -30,6 +31,7 @@ class Results:
     """All that was measured; what was not wanted is empty."""
 
     speed: Mapping[str, Figure] = field(default_factory=dict)
+    engines: Sequence[Engine] = ()
     herd: Herd | None = None
     tenants: list[Tenants] = field(default_factory=list)
     plugins: Plugins | None = None

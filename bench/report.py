@@ -90,6 +90,18 @@ def _growth(results: Results) -> list[str]:
     return ["## Growth\n", _table(_HEADS, rows)] if rows else []
 
 
+def _engines(results: Results) -> list[str]:
+    if not results.engines:
+        return []
+    ours = results.engines[0].cpu_us
+    rows = [
+        (each.name, f"{each.cpu_us:,.0f}", f"{each.rate:,.0f}", f"{each.cpu_us / ours:.2f}", "")
+        for each in results.engines
+    ]
+    heads = ("engine", "CPU µs/req", "req/s", "against ours", "")
+    return ["## The way out alone\n", _table(heads, rows)]
+
+
 def _stall(results: Results) -> list[str]:
     stall = results.stall
     if stall is None:
@@ -113,7 +125,7 @@ def _floors(floors: Sequence[Floor]) -> list[str]:
 
 def tables(results: Results, floors: Sequence[Floor]) -> str:
     """All that was measured."""
-    parts = [*_speed(results), *_growth(results), *_stall(results), *_floors(floors)]
+    parts = [*_speed(results), *_engines(results), *_growth(results), *_stall(results), *_floors(floors)]
     return "\n\n".join(part.rstrip("\n") for part in parts)
 
 
