@@ -14,8 +14,7 @@ import pycurl
 from tornado.curl_httpclient import CurlAsyncHTTPClient
 
 from bench.lab import Lab, tell
-from scailookup.model import Request
-from scailookup.transport import CurlClient
+from scailookup.transport.multi import Multi
 
 __all__ = ["ENGINES", "Engine", "measure_engines"]
 
@@ -58,29 +57,32 @@ def measure_engines(lab: Lab, rounds: int) -> list[Engine]:
     return engines
 
 
-async def _ours(url: str) -> Get:
-    client = CurlClient(connect_timeout=2, max_body=8 << 20)
-    request = Request(url, _HEADERS)
-    return lambda: client(request, deadline=time.monotonic() + 8)
-
-
-async def _async_multi(url: str) -> Get:
-    multi = pycurl.AsyncCurlMulti()
+def _bare(url: str, perform: Callable[[pycurl.Curl], Awaitable[object]]) -> Get:
+    """The same few options on the same handles, whoever drives them."""
     idle: list[pycurl.Curl] = []
+    lines = [f"{name}: {value}" for name, value in _HEADERS]
 
     async def get() -> object:
         handle = idle.pop() if idle else pycurl.Curl()
         chunks: list[bytes] = []
         handle.setopt(pycurl.URL, url)
         handle.setopt(pycurl.TIMEOUT_MS, 8000)
-        handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in _HEADERS])
+        handle.setopt(pycurl.HTTPHEADER, lines)
         handle.setopt(pycurl.WRITEFUNCTION, chunks.append)
         handle.setopt(pycurl.HEADERFUNCTION, bytearray().extend)
-        await multi.perform(handle)
+        await perform(handle)
         idle.append(handle)
         return b"".join(chunks)
 
     return get
+
+
+async def _ours(url: str) -> Get:
+    return _bare(url, Multi().start)
+
+
+async def _async_multi(url: str) -> Get:
+    return _bare(url, pycurl.AsyncCurlMulti().perform)
 
 
 async def _tornado(url: str) -> Get:
