@@ -14,7 +14,7 @@ import pycurl
 from tornado.curl_httpclient import CurlAsyncHTTPClient
 
 from bench.lab import Lab, tell
-from scailookup.transport.multi import Multi
+from bench.rivals.own_multi import Multi
 
 __all__ = ["ENGINES", "Engine", "measure_engines"]
 
@@ -77,7 +77,7 @@ def _bare(url: str, perform: Callable[[pycurl.Curl], Awaitable[object]]) -> Get:
     return get
 
 
-async def _ours(url: str) -> Get:
+async def _own(url: str) -> Get:
     return _bare(url, Multi().start)
 
 
@@ -90,10 +90,11 @@ async def _tornado(url: str) -> Get:
     return lambda: client.fetch(url, headers=dict(_HEADERS))
 
 
+# The first is the one in use, which the others are compared to.
 ENGINES = {
-    "engine-ours": _ours,
-    "engine-asynccurlmulti": _async_multi,
-    "engine-tornado": _tornado,
+    "AsyncCurlMulti": _async_multi,
+    "own loop": _own,
+    "Tornado's client": _tornado,
 }
 
 

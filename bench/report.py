@@ -93,12 +93,12 @@ def _growth(results: Results) -> list[str]:
 def _engines(results: Results) -> list[str]:
     if not results.engines:
         return []
-    ours = results.engines[0].cpu_us
+    first = results.engines[0].cpu_us
     rows = [
-        (each.name, f"{each.cpu_us:,.0f}", f"{each.rate:,.0f}", f"{each.cpu_us / ours:.2f}", "")
+        (each.name, f"{each.cpu_us:,.0f}", f"{each.rate:,.0f}", f"{each.cpu_us / first:.2f}", "")
         for each in results.engines
     ]
-    heads = ("engine", "CPU µs/req", "req/s", "against ours", "")
+    heads = ("engine", "CPU µs/req", "req/s", "against the first", "")
     return ["## The way out alone\n", _table(heads, rows)]
 
 

@@ -6,7 +6,6 @@ sent as they are, https verified, the decoded body counted while it arrives.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,6 @@ import pycurl
 
 from scailookup.errors import CallFailed
 from scailookup.model import Reply, Request
-from scailookup.transport.multi import Multi
 
 __all__ = ["CurlClient", "trust_store"]
 
@@ -144,7 +142,7 @@ class CurlClient:
     ) -> None:
         self._connect_timeout = connect_timeout
         self._max_body = max_body
-        self._multi: Multi | None = None
+        self._multi: pycurl.AsyncCurlMulti | None = None
         self._idle: list[_Transfer] = []
         self._options = {
             pycurl.ACCEPT_ENCODING: "",  # all that this libcurl can decode
@@ -171,13 +169,14 @@ class CurlClient:
         if left <= 0.001:
             raise CallFailed("timeout", _WORDS["timeout"])
         if self._multi is None:
-            self._multi = Multi()
+            self._multi = pycurl.AsyncCurlMulti()
         plain = request.method == "GET" and request.body is None
         transfer = self._idle.pop() if plain and self._idle else _Transfer(self._options, self._max_body)
         self._prepare(transfer, request, left)
-        number = await self._perform(self._multi, transfer.handle)
-        if number:
-            raise _failure(number, transfer, request.method)
+        try:
+            await self._multi.perform(transfer.handle)
+        except pycurl.error as exc:
+            raise _failure(exc.args[0], transfer, request.method) from None
         status = transfer.handle.getinfo(pycurl.RESPONSE_CODE)
         reply = Reply(status, _Headers(bytes(transfer.headers)), b"".join(transfer.body))
         # Only a handle that ended well is used again: a broken or cancelled one may still be attached.
@@ -185,14 +184,6 @@ class CurlClient:
             transfer.begin()
             self._idle.append(transfer)
         return reply
-
-    async def _perform(self, multi: Multi, handle: Any) -> int:
-        """Curl's error number; a transfer that is given up is aborted."""
-        try:
-            return await multi.start(handle)
-        except asyncio.CancelledError:
-            multi.drop(handle)
-            raise
 
     def _prepare(self, transfer: _Transfer, request: Request, left: float) -> None:
         """Set what differs from one request to the next."""
@@ -217,7 +208,7 @@ class CurlClient:
             transfer.handle.close()
         self._idle.clear()
         if self._multi is not None:
-            self._multi.close()
+            await self._multi.aclose()
             self._multi = None
 
 
