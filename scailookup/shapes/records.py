@@ -53,5 +53,5 @@ ModelRecord: Any = msgspec.defstruct(
     kw_only=True,
     omit_defaults=True,
     gc=False,
+    namespace={"__doc__": "A row of ``model_row``; its other candidates may only be null or absent."},
 )
-"""A row of ``model_row``; the candidates that are no field of it may only be null or absent."""
