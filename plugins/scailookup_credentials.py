@@ -17,7 +17,7 @@ from scailookup.credentials import (
 )
 from scailookup.errors import InvalidParameter
 from scailookup.hookspecs import Services
-from scailookup.model import Secrets
+from scailookup.seams import Secrets
 from scailookup.web import ANY_CALLER, Handler, Need, Role
 
 _KEY = re.compile(r"sgk_[\x21-\x7e]{8,256}")

@@ -18,7 +18,7 @@ from scailookup.model import Call, Caller
 from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
-from scailookup.transport import Circuits, CurlClient, Door
+from scailookup.transport import Circuits, Door, connect
 from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Web
 from scailookup.web.listener import listener, url_of
@@ -39,14 +39,19 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.metrics = Metrics()
-        self._fetch = self._client("scaikey")
-        store = open_store(settings, self._client("scaivault"))
+        self._fetch = connect(settings)
+        store = open_store(settings, connect(settings))
         self.secrets = HeldSecrets(store, fresh=settings.secret_fresh, hold=settings.secret_hold)
         scrubber.add(*settings.secrets())
         scrubber.add_source(self.secrets.values)
         self.plugins = discover(settings)
         self.plugins.add_handlers(Services(settings, self.secrets))
-        self._door = Door(self._client, self._observe, circuits=Circuits(settings.circuit))
+        settings.own.refuse_unknown(self.plugins.absent)
+        scrubber.add(*settings.secrets())  # plugins' own among them
+        tls = {upstream.name: upstream.tls for upstream in self.plugins.reached}
+        self._door = Door(
+            lambda name: connect(settings, tls.get(name)), self._observe, circuits=Circuits(settings.circuit)
+        )
         self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
         self.web.verbose = settings.log_level == "debug"
@@ -55,18 +60,14 @@ class Service:
             Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
         )
         limits = Limits(settings.deadline, settings.max_pages, settings.max_rows)
-        lookups = Lookups(limits, self.cache, Credentials(settings, self.secrets), self._door)
-        self._servers = [listener(Front(public_site(self.web, self.plugins, lookups, self.ready)))]
+        self._lookups = Lookups(limits, self.cache, Credentials(settings, self.secrets), self._door)
+        scrubber.add_source(self._lookups.tokens.values)
+        self._servers = [listener(Front(public_site(self.web, self.plugins, self._lookups, self.ready)))]
         if settings.admin_host is not None:
             self._servers.append(listener(admin_site(self.web, self.plugins, self.ready)))
         self.url = ""
         self.port = 0
         self.admin_url: str | None = None
-
-    def _client(self, upstream: str) -> CurlClient:
-        given = self._settings
-        proxy = given.proxy.get_secret_value() if given.proxy else None
-        return CurlClient(connect_timeout=given.connect_timeout, max_body=given.max_body, proxy=proxy)
 
     def _guard(self) -> Guard:
         given = self._settings
@@ -107,11 +108,12 @@ class Service:
         for server in self._servers:
             server.stop()
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._settings.deadline + _GRACE
+        end = loop.time() + self.plugins.longest(self._settings.deadline) + _GRACE
         while self.web.busy and loop.time() < end:
             await asyncio.sleep(0.01)
         for server in self._servers:
             await server.close_all_connections()
+        await self._lookups.close()
         await self._door.close()
         await self._fetch.close()
         await self.secrets.close()

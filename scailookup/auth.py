@@ -3,47 +3,60 @@
 A secret is named as ``path#field`` in the configured secret store, for example
 ``weather/api#key``. ``{tenant}`` in the path stands for the caller's tenant.
 Without ``#field`` the first of ``value``, ``api_key``, ``key`` is read, or the
-only field there is.
+only field there is. ``$SCAILOOKUP_WEATHER_KEY`` names a setting of the plugin's own
+in the place of a stored secret.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from scailookup.checks import check_base_url, check_header_name
 
 __all__ = [
     "Anonymous",
     "Auth",
     "Basic",
     "Bearer",
+    "ClientCredentials",
     "ForwardCaller",
     "Header",
     "Platform",
     "SecretRef",
+    "Stored",
 ]
 
-# RFC 9110's token, which is what a header name is made of.
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SECRET_PATH = re.compile(r"[A-Za-z0-9_{}-][A-Za-z0-9_{}./-]*")
+_SETTING = re.compile(r"\$(SCAILOOKUP_[A-Z0-9_]+)")
 # What a request may carry only once and only by our own hand.
 _RESERVED = frozenset(
     [
-        *("accept", "accept-encoding", "connection", "content-length", "expect", "host", "te"),
-        *("traceparent", "tracestate", "transfer-encoding", "upgrade", "user-agent", "x-request-id"),
+        *("accept", "accept-encoding", "connection", "content-length", "content-type", "expect", "host"),
+        *("te", "traceparent", "tracestate", "transfer-encoding", "upgrade", "user-agent", "x-request-id"),
     ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SecretRef:
-    """A parsed ``path#field``; ``field`` is None when it is not said."""
+    """A parsed ``path#field``; ``field`` is None when it is not said.
+
+    ``setting`` is the variable's name where the reference is one.
+    """
 
     path: str
     field: str | None = None
+    setting: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> SecretRef:
-        """Read ``path#field``; raises ValueError when it is not of that form."""
+        """Read ``path#field`` or ``$SETTING``; raises ValueError when it is not of that form."""
+        match = _SETTING.fullmatch(text)
+        if match is not None:
+            return cls("", None, match[1])
         path, _, field = text.partition("#")
         parts = path.split("/")
         if not _SECRET_PATH.fullmatch(path) or any(p in ("", ".", "..") for p in parts):
@@ -56,6 +69,10 @@ class SecretRef:
     def per_tenant(self) -> bool:
         """Whether each tenant has a secret of its own here."""
         return "{tenant}" in self.path
+
+
+def _refer(value: Basic | Bearer | ClientCredentials | Header) -> None:
+    object.__setattr__(value, "ref", SecretRef.parse(value.secret))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +91,27 @@ class Bearer:
     """``Authorization: Bearer <secret>``."""
 
     secret: str
+    ref: SecretRef = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        SecretRef.parse(self.secret)
+        _refer(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """``<name>: <prefix><secret>``, for example ``Header("X-Api-Key", secret="weather/api#key")``."""
+    """``<name>: <prefix><secret>``, for example ``Header("X-Api-Key", secret="weather/api#key")``.
+
+    Another scheme is a prefix: ``Header("Authorization", secret=…, prefix="token ")``.
+    """
 
     name: str
     secret: str
     prefix: str = ""
+    ref: SecretRef = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        SecretRef.parse(self.secret)
-        if not _HEADER_NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is not a header name")
+        _refer(self)
+        check_header_name(self.name)
         if self.name.lower() in _RESERVED:
             raise ValueError(f"the header {self.name} is set by scailookup itself")
         if not self.prefix.isprintable() or not self.prefix.isascii():
@@ -103,11 +124,42 @@ class Basic:
 
     secret: str
     user: str | None = None
+    ref: SecretRef = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        SecretRef.parse(self.secret)
+        _refer(self)
         if self.user is not None and (":" in self.user or not self.user.isprintable()):
             raise ValueError("a Basic user holds printable characters and no colon")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """A token fetched by OAuth 2.0 client credentials (RFC 6749, 4.4) and sent as a bearer.
+
+    ``secret`` is the client's secret. Without ``client_id`` both stand in one stored
+    secret, in its fields ``client_id`` and ``client_secret``. They go to ``token_url``
+    as Basic, or with ``in_body`` as form fields. ``more`` are further form fields, such
+    as ``audience``. A token is fetched once for all who need it, renewed before its end,
+    and once after the upstream refused it.
+    """
+
+    token_url: str
+    secret: str
+    client_id: str | None = None
+    scope: str = ""
+    more: Mapping[str, str] = field(default_factory=dict, hash=False)
+    in_body: bool = False
+    ref: SecretRef = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _refer(self)
+        check_base_url(self.token_url)
+        if self.client_id == "" or (self.client_id is None and (self.ref.setting or self.ref.field)):
+            raise ValueError("client credentials need a client_id, or a stored secret that has it")
+        for name in self.more:
+            if name in ("grant_type", "scope", "client_id", "client_secret"):
+                raise ValueError(f"the form field {name} is set by scailookup itself")
+        object.__setattr__(self, "more", MappingProxyType(dict(self.more)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +176,5 @@ class ForwardCaller:
     """
 
 
-Auth = Platform | Bearer | Header | Basic | Anonymous | ForwardCaller
+Stored = Bearer | Header | Basic | ClientCredentials
+Auth = Platform | Stored | Anonymous | ForwardCaller

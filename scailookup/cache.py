@@ -45,8 +45,11 @@ class Cache(Protocol):
     def launch(self, key: bytes, load: Load) -> Flight | None:
         """The one call that brings what nobody holds, begun or joined; None when more is to be considered."""
 
-    async def answer(self, key: bytes, load: Load) -> Served:
-        """The answer, from memory or by ``load``; raises what ``load`` raised."""
+    async def answer(self, key: bytes, load: Load, *, patient: bool = False) -> Served:
+        """The answer, from memory or by ``load``; raises what ``load`` raised.
+
+        ``patient`` waits for ``load`` where an older answer could be given at once.
+        """
 
 
 class Flight(NamedTuple):
@@ -79,6 +82,7 @@ class _Entry:
     answer: Answer
     form: Form
     stored: float
+    fresh: float
     weight: int
     marked_stale: bool = False
 
@@ -98,7 +102,6 @@ class Memory:
         self, ages: Ages, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._ages = ages
-        self._usable = ages.fresh + max(ages.stale, ages.stale_if_error)
         self._max_bytes = max_bytes
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
@@ -115,13 +118,13 @@ class Memory:
         if entry is None:
             return None
         age = self._clock() - entry.stored
-        left = self._ages.fresh - age
+        left = entry.fresh - age
         if left <= 0:
             return None
         self._entries.move_to_end(key)
         return Served(entry.answer, entry.form, "hit", age, left)
 
-    async def answer(self, key: bytes, load: Load) -> Served:
+    async def answer(self, key: bytes, load: Load, *, patient: bool = False) -> Served:
         """Fresh from memory; stale and renewed behind; else by one shared flight.
 
         Raises what the flight raised, or raised a moment ago, when nothing held may
@@ -131,27 +134,36 @@ class Memory:
         if served is not None:
             return served
         entry = self._entries.get(key)
-        if entry is not None and self._clock() - entry.stored < self._ages.fresh + self._ages.stale:
+        if entry is not None and not patient and self._young(entry, self._ages.stale):
             self._renew_behind(key, load)
             return self._stale(key, entry, "stale")
         try:
             return await self._join(key, load)
         except ScailookupError as exc:
             entry = self._entries.get(key)
-            young = entry and self._clock() - entry.stored < self._ages.fresh + self._ages.stale_if_error
-            if entry is None or not young or isinstance(exc, UpstreamAuth):
+            if (
+                entry is None
+                or isinstance(exc, UpstreamAuth)
+                or not self._young(entry, self._ages.stale_if_error)
+            ):
                 raise
-            return self._stale(key, entry, "stale-if-error")
+            return self._stale(key, entry, "stale-if-error", exc)
 
     def forgive(self, key: bytes) -> None:
         """Forget the failure under ``key``."""
         self._failures.pop(key, None)
 
-    def _stale(self, key: bytes, entry: _Entry, outcome: str) -> Served:
+    def _young(self, entry: _Entry, more: float) -> bool:
+        """Whether an answer may still be given ``more`` seconds after it stopped being fresh."""
+        return self._clock() - entry.stored < entry.fresh + more
+
+    def _stale(
+        self, key: bytes, entry: _Entry, outcome: str, failure: ScailookupError | None = None
+    ) -> Served:
         self._entries.move_to_end(key)
         age = self._clock() - entry.stored
         form = entry.stale_form()
-        return Served(entry.answer, form, outcome, age, self._ages.fresh - age)
+        return Served(entry.answer, form, outcome, age, entry.fresh - age, failure)
 
     def _renew_behind(self, key: bytes, load: Load) -> None:
         if key not in self._flights and self._remembered(key) is None:
@@ -196,8 +208,9 @@ class Memory:
             self._remember(key, exc)
             raise
         form = Form(answer.body)
-        self._keep(key, answer, form)
-        return Served(answer, form, "miss", 0.0, self._ages.fresh)
+        fresh = self._ages.fresh if answer.fresh is None else answer.fresh
+        self._keep(key, answer, form, fresh)
+        return Served(answer, form, "miss", 0.0, fresh)
 
     def _remembered(self, key: bytes) -> UpstreamError | None:
         """The failure of a moment ago, with what is left of its Retry-After."""
@@ -220,13 +233,14 @@ class Memory:
         if len(self._failures) > _MOST_FAILURES:
             self._failures.popitem(last=False)
 
-    def _keep(self, key: bytes, answer: Answer, form: Form) -> None:
+    def _keep(self, key: bytes, answer: Answer, form: Form, fresh: float) -> None:
         self._drop(key)
         self._failures.pop(key, None)
         weight = form.weight + len(key) + _ENTRY_WEIGHT
-        if self._usable <= 0 or weight > self._max_bytes:
+        usable = fresh + max(self._ages.stale, self._ages.stale_if_error)
+        if usable <= 0 or weight > self._max_bytes:
             return
-        self._entries[key] = _Entry(answer, form, self._clock(), weight)
+        self._entries[key] = _Entry(answer, form, self._clock(), fresh, weight)
         self.bytes += weight
         while self.bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))

@@ -69,7 +69,12 @@ def plugins(as_json: bool) -> None:
     """List every plugin with its lookups, and why a failed one failed (status 1)."""
     from scailookup.report import list_plugins
 
-    sys.exit(list_plugins(_settings_or_bare(), as_json=as_json, out=sys.stdout))
+    try:
+        status = list_plugins(_settings_or_bare(), as_json=as_json, out=sys.stdout)
+    except SettingsError as exc:
+        _refuse(exc)
+        return
+    sys.exit(status)
 
 
 @main.command()

@@ -13,7 +13,17 @@ from urllib.parse import parse_qsl, quote, urljoin, urlsplit
 
 from scailookup.errors import CallFailed
 
-__all__ = ["MARKS", "Cursor", "End", "Link", "NextPage", "next_page", "next_url", "records"]
+__all__ = [
+    "MARKS",
+    "Cursor",
+    "End",
+    "Link",
+    "NextPage",
+    "header_link",
+    "next_page",
+    "next_url",
+    "records",
+]
 
 _LISTS = ("items", "models", "results")
 
@@ -43,7 +53,7 @@ class Cursor:
     """The next page is the same call with ``parameter=value``."""
 
     parameter: str
-    value: str
+    value: str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +107,9 @@ def next_page(body: Any, headers: Mapping[str, str]) -> NextPage:
         found = _in_place(place)
         if found is not None:
             return found
-    for target, parameters in _LINK_HEADER.findall(headers.get("link", "")):
-        if re.search(r""";\s*rel\s*=\s*"?[^";]*\bnext\b""", parameters, re.IGNORECASE):
-            return Link(target)
+    link = header_link(headers)
+    if link is not None:
+        return link
     if not more:
         return End()
     last = next((p["last_id"] for p in places if isinstance(p.get("last_id"), str) and p["last_id"]), None)
@@ -107,6 +117,14 @@ def next_page(body: Any, headers: Mapping[str, str]) -> NextPage:
         return End(truncated=True)
     # OpenAI's lists take the last id back as `after`, Anthropic's as `after_id`.
     return Cursor("after" if places[0].get("object") == "list" else "after_id", last)
+
+
+def header_link(headers: Mapping[str, str]) -> Link | None:
+    """The ``rel="next"`` of a ``Link`` header."""
+    for target, parameters in _LINK_HEADER.findall(headers.get("link", "")):
+        if re.search(r""";\s*rel\s*=\s*"?[^";]*\bnext\b""", parameters, re.IGNORECASE):
+            return Link(target)
+    return None
 
 
 def _places(body: Any) -> list[dict[str, Any]]:
@@ -142,7 +160,7 @@ def next_url(current: str, page: Cursor | Link) -> str | None:
     here = urlsplit(current)
     if isinstance(page, Cursor):
         kept = [(k, v) for k, v in parse_qsl(here.query, keep_blank_values=True) if k != page.parameter]
-        kept.append((page.parameter, page.value))
+        kept.append((page.parameter, str(page.value)))
         query = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in kept)
         return f"{here.scheme}://{here.netloc}{here.path}?{query}"
     try:

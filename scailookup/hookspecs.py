@@ -13,7 +13,8 @@ import pluggy
 
 if TYPE_CHECKING:
     from scailookup.declare import Route, Upstream
-    from scailookup.model import Call, Secrets
+    from scailookup.model import Call
+    from scailookup.seams import Secrets
     from scailookup.settings import Settings
 
 __all__ = ["PROJECT", "Services", "hookimpl", "hookspec"]

@@ -1,38 +1,39 @@
 """The nouns of one request: who asks, what is sent and what comes back.
 
-Plain frozen values and the Protocols that the rooms above are joined by. Nothing
-here does I/O.
+Plain frozen values. Nothing here does I/O.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from scailookup.errors import ScailookupError
 from scailookup.version import __version__
 
 __all__ = [
+    "JSON_ONLY",
     "USER_AGENT",
     "VIEW",
     "Answer",
     "Call",
     "Caller",
+    "Content",
     "Errand",
-    "Fetch",
+    "Exchange",
     "Form",
     "Grant",
+    "Headers",
     "Judged",
     "Reply",
     "Request",
     "Row",
-    "SecretStore",
-    "Secrets",
     "Served",
     "Trace",
 ]
@@ -43,7 +44,8 @@ SMALLEST_PACKED = 256
 USER_AGENT = f"scailookup/{__version__}"
 T = TypeVar("T")
 Row = dict[str, Any]
-Secret = Mapping[str, str]
+Headers = tuple[tuple[str, str], ...]
+JSON_ONLY: Headers = (("Accept", "application/json"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +67,34 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """The client credentials that a token is fetched with, and from where."""
+
+    upstream: str
+    url: str
+    client_id: str
+    secret: str = field(repr=False)
+    scope: str = ""
+    more: tuple[tuple[str, str], ...] = ()
+    in_body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The credential chosen for one upstream call and the address it may go to.
 
     ``step`` is caller, tenant, env, shared, or none. ``secret`` is the bare value,
-    for keying and scrubbing.
+    for keying and scrubbing. With an ``exchange`` the call is signed with a token that
+    is fetched when it is made. ``others`` are the credentials of further upstreams that
+    the answer is made from.
     """
 
     step: str
     base_url: str
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: Headers = field(default=(), repr=False)
     secret: str = field(default="", repr=False)
+    exchange: Exchange | None = None
+    others: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +108,17 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request of ours. ``headers`` hold credentials and are never shown."""
+    """One HTTP request of ours. ``headers`` hold credentials and are never shown.
+
+    ``reads`` says that it changes nothing, so that it may be sent again when the
+    connection breaks; a GET always does.
+    """
 
     url: str
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: Headers = field(default=(), repr=False)
     method: str = "GET"
     body: bytes | None = field(default=None, repr=False)
+    reads: bool = False
 
 
 class Reply(NamedTuple):
@@ -108,11 +132,20 @@ class Reply(NamedTuple):
         return f"Reply(status={self.status})"
 
 
+class Content(NamedTuple):
+    """The body of a POST. ``reads`` says that the POST asks and changes nothing."""
+
+    body: bytes
+    type: str = "application/json"
+    reads: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Errand:
     """One call to make: where to, for whom, signed how, until when (monotonic time).
 
-    ``template`` is the url without path values and query, for the log.
+    ``template`` is the url without path values and query, for the log. ``headers`` are
+    the fixed ones, ``Accept`` first. With ``content`` it is a POST.
     """
 
     upstream: str
@@ -123,11 +156,13 @@ class Errand:
     grant: Grant
     trace: Trace
     deadline: float
+    headers: Headers = JSON_ONLY
+    content: Content | None = None
 
     def request(self) -> Request:
-        """What is sent: our own headers and the credential, nothing of the caller's."""
+        """What is sent: fixed headers and the credential, nothing of the caller's."""
         headers = [
-            ("Accept", "application/json"),
+            *self.headers,
             ("User-Agent", USER_AGENT),
             ("X-Request-ID", self.trace.request_id),
         ]
@@ -135,7 +170,11 @@ class Errand:
             headers.append(("traceparent", self.trace.traceparent))
             if self.trace.tracestate:
                 headers.append(("tracestate", self.trace.tracestate))
-        return Request(self.url, (*headers, *self.grant.headers))
+        if self.content is None:
+            return Request(self.url, (*headers, *self.grant.headers))
+        body, kind, reads = self.content
+        headers.append(("Content-Type", kind))
+        return Request(self.url, (*headers, *self.grant.headers), "POST", body, reads)
 
 
 class Call(NamedTuple):
@@ -175,7 +214,8 @@ class Answer:
     """The full, unfiltered list of one lookup, encoded once.
 
     ``body`` is what is sent; the JSON of the rows is its first ``length`` bytes after
-    ``{"data":``. ``upstream_seconds`` is how long ``calls`` took.
+    ``{"data":``. ``upstream_seconds`` is how long ``calls`` took. ``fresh`` is for how
+    many seconds it is good, where it is not for as long as every other.
     """
 
     body: bytes = field(repr=False)
@@ -184,12 +224,25 @@ class Answer:
     credential: str = "none"
     upstream_seconds: float = 0.0
     calls: int = 0
+    fresh: float | None = None
 
     @classmethod
-    def of(cls, data: bytes, *, truncated: bool = False, dropped: int = 0, **more: Any) -> Answer:
-        """An answer of the rows that ``data`` is the JSON of."""
-        meta = ({"truncated": True} if truncated else {}) | ({"dropped": dropped} if dropped else {})
-        return cls(_body(data, meta), len(data), meta, **more)
+    def of(
+        cls,
+        data: bytes,
+        *,
+        truncated: bool = False,
+        dropped: int = 0,
+        meta: Mapping[str, Any] = MappingProxyType({}),
+        **more: Any,
+    ) -> Answer:
+        """An answer of the rows that ``data`` is the JSON of; ``meta`` is what else there is to say."""
+        said: dict[str, Any] = {"truncated": True} if truncated else {}
+        if dropped:
+            said["dropped"] = dropped
+        if meta:
+            said |= meta
+        return cls(_body(data, said), len(data), said, **more)
 
     def rows(self) -> list[Row]:
         """The rows, decoded afresh: memory holds bytes."""
@@ -220,6 +273,7 @@ class Served(NamedTuple):
 
     ``age`` in seconds; ``ttl`` is the freshness left, negative when stale;
     ``outcome`` is hit, stale, stale-if-error, miss or collapsed (joined another's flight).
+    ``failure`` is why an answer that is too old is given.
     """
 
     answer: Answer
@@ -227,6 +281,7 @@ class Served(NamedTuple):
     outcome: str
     age: float = 0.0
     ttl: float = 0.0
+    failure: ScailookupError | None = None
 
 
 class Form:
@@ -257,43 +312,3 @@ class Form:
 
 
 _NO_GAIN = (b"", "")
-
-
-class Fetch(Protocol):
-    """Send one request; the only thing the rooms know of the transport.
-
-    ``deadline`` is a time of ``time.monotonic``, which is the loop's clock too. Raises CallFailed.
-    """
-
-    def __call__(self, request: Request, *, deadline: float) -> Awaitable[Reply]: ...
-
-
-class SecretStore(Protocol):
-    """Where secrets lie. A secret is a flat mapping of strings."""
-
-    name: str
-
-    async def read(self, path: str) -> Secret | None:
-        """The secret at ``path``, None when there is none; raises SecretsUnavailable."""
-
-    async def write(self, path: str, data: Secret) -> None:
-        """Set or replace the secret; raises SecretsUnavailable."""
-
-    async def probe(self) -> None:
-        """Raise SecretsUnavailable unless the store answers and knows us."""
-
-    async def close(self) -> None:
-        """Stop what runs in the background."""
-
-
-class Secrets(Protocol):
-    """Secrets as the rooms above use them: held, coalesced, kept through outages."""
-
-    async def get(self, path: str, *, fresh: bool = False) -> Secret | None:
-        """The secret at ``path``, None when there is none; raises SecretsUnavailable."""
-
-    def held(self, path: str) -> Secret | None:
-        """The same from memory alone; raises LookupError when a fresh value is not held."""
-
-    async def put(self, path: str, data: Secret) -> None:
-        """Set or replace the secret; raises SecretsUnavailable."""

@@ -20,11 +20,10 @@ from scailookup.declare import Route, Upstream
 from scailookup.errors import PluginError, SettingsError
 from scailookup.hookspecs import PROJECT, Services
 from scailookup.model import Call
-from scailookup.settings import Settings
+from scailookup.settings import GROUP, Settings
 
 __all__ = ["GROUP", "Plugin", "Plugins", "discover"]
 
-GROUP = "scailookup"
 OWN_DISTRIBUTION = "scailookup"
 _log = structlog.get_logger("scailookup.plugins")
 
@@ -65,6 +64,21 @@ class Plugins:
         """The plugins that failed."""
         return [plugin for plugin in self.all if plugin.failed]
 
+    @property
+    def absent(self) -> list[str]:
+        """The names of the plugins that are not there: they failed, or are disabled."""
+        return [plugin.name for plugin in self.all if plugin.failed or plugin.disabled]
+
+    @property
+    def reached(self) -> list[Upstream]:
+        """Every upstream that may be called: those that serve, and the sources of their lookups."""
+        serving = [upstream for _, upstream in self.upstreams]
+        return serving + [source for up in serving for look in up.lookups for source in look.sources]
+
+    def longest(self, seconds: float) -> float:
+        """The longest deadline of a lookup, where ``seconds`` is that of those that say none."""
+        return max([seconds, *(own for upstream in self.reached for own in upstream.deadlines)])
+
     def add_handlers(self, services: Services) -> None:
         """Ask each plugin for its handlers; a plugin that fails here is failed as a whole.
 
@@ -87,6 +101,7 @@ class Plugins:
                     raise PluginError(f"the route {route.path} is taken by plugin {taken[route.path]}")
             taken.update({route.path: plugin.name for route in routes})
         except (Exception, SystemExit) as exc:
+            services.settings.own.refuse_bad()
             return _fail(plugin, exc)
         return replace(plugin, routes=tuple(routes))
 
@@ -152,6 +167,7 @@ def _load(
         _check_names(upstreams, before)
     # SystemExit too: a plugin that calls sys.exit at import must not end the service.
     except (Exception, SystemExit) as exc:
+        settings.own.refuse_bad()
         # Only what this entry point registered: the name may be another's.
         if module is not None and manager.get_plugin(point.name) is module:
             manager.unregister(name=point.name)
@@ -161,6 +177,9 @@ def _load(
 
 def _check_names(upstreams: list[Upstream], before: list[Plugin]) -> None:
     taken = {up.name: plugin.name for plugin in before for up in plugin.upstreams}
+    for source in [source for up in upstreams for look in up.lookups for source in look.sources]:
+        if source.name in taken:
+            raise PluginError(f"the upstream {source.name} is taken by plugin {taken[source.name]}")
     for upstream in upstreams:
         if upstream.name in taken:
             raise PluginError(f"the upstream {upstream.name} is taken by plugin {taken[upstream.name]}")

@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
+from scailookup.declare import Tls, Upstream
 from scailookup.errors import CallFailed, IdentityUnavailable, SecretsUnavailable
+from scailookup.hookspecs import Services
 from scailookup.identity import KeySet
 from scailookup.log import scrubber
-from scailookup.model import USER_AGENT, Fetch, Request
+from scailookup.model import USER_AGENT, Request
 from scailookup.plugins import Plugin, Plugins, discover
-from scailookup.secrets import open_store
+from scailookup.seams import Fetch
+from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
-from scailookup.transport import CurlClient
+from scailookup.transport import connect
 
 __all__ = ["Finding", "check", "findings", "list_plugins"]
 
@@ -82,20 +85,21 @@ async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Settings, ScaiKey, the secret store, each upstream address, each plugin."""
+    """Settings, ScaiKey, the secret store, each upstream address, each plugin. Raises SettingsError first."""
+    plugins = discover(settings)
+    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0)))
+    settings.own.refuse_unknown(plugins.absent)
+    scrubber.add(*settings.secrets())
     for warning in settings.warnings():
         yield Finding("settings", None, warning)
-    client = CurlClient(
-        connect_timeout=settings.connect_timeout,
-        max_body=settings.max_body,
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
-    )
+    for name, shown, given in settings.own.values():
+        yield Finding("settings", None, f"{name} = {shown}{'' if given else ' (default)'}")
+    client = connect(settings)
     try:
         yield await _identity(settings, client)
         yield await _store(settings, client)
-        plugins = discover(settings)
-        for address, names in sorted(_addresses(plugins).items()):
-            yield await _address(address, names, client)
+        for upstreams in _addresses(plugins):
+            yield await _address(upstreams, settings)
         for plugin in plugins.all:
             yield _state(plugin)
     finally:
@@ -136,16 +140,20 @@ async def _store(settings: Settings, fetch: Fetch) -> Finding:
     return Finding("secret store", True, f"{settings.stores[0]} answers and knows us")
 
 
-def _addresses(plugins: Plugins) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for _, upstream in plugins.upstreams:
-        found.setdefault(upstream.base_url, []).append(upstream.name)
-    return found
+def _addresses(plugins: Plugins) -> list[list[Upstream]]:
+    """The upstreams, those of one address and the same certificates together."""
+    found: dict[tuple[str, Tls | None], list[Upstream]] = {}
+    for upstream in plugins.reached:
+        if upstream.base_url:
+            found.setdefault((upstream.base_url, upstream.tls), []).append(upstream)
+    return [found[key] for key in sorted(found, key=str)]
 
 
-async def _address(address: str, names: list[str], fetch: Fetch) -> Finding:
+async def _address(upstreams: list[Upstream], settings: Settings) -> Finding:
     """Any HTTP answer will do: nobody's credential is spent on a check."""
-    subject = ", ".join(names)
+    address = upstreams[0].base_url
+    subject = ", ".join(dict.fromkeys(upstream.name for upstream in upstreams))
+    fetch = connect(settings, upstreams[0].tls)
     request = Request(address + "/", (("Accept", "application/json"), ("User-Agent", USER_AGENT)))
     try:
         reply = await fetch(request, deadline=asyncio.get_running_loop().time() + 5)
@@ -155,6 +163,8 @@ async def _address(address: str, names: list[str], fetch: Fetch) -> Finding:
         return Finding(
             subject, False, f"{address}: {exc}", "Check the base URL, the network between, and that it runs."
         )
+    finally:
+        await fetch.close()
     return Finding(subject, True, f"{address} answers ({reply.status})")
 
 

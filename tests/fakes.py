@@ -17,8 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from scailookup.model import Reply, Request
+from scailookup.cache import Ages, Memory
+from scailookup.credentials import Credentials
+from scailookup.declare import Upstream
+from scailookup.lookup import Bound, Limits, Lookups
+from scailookup.model import Call, Caller, Reply, Request, Served, Trace
 from scailookup.settings import Settings, load
+from scailookup.transport import Door
 
 # A loaded machine is slow, and no test here is about time.
 hypothesis.settings.register_profile(
@@ -51,8 +56,8 @@ def json_with(*names: str) -> st.SearchStrategy[Any]:
 
 
 def settings(**names: str) -> Settings:
-    """Sound settings, with these variables besides."""
-    return load({**BASICS, **names}, system_file=None)
+    """Sound settings, with these variables besides; a plugin ``weather`` is there."""
+    return load({**BASICS, **names}, system_file=None, plugins=["weather"])
 
 
 def reply(body: Any, status: int = 200, **headers: str) -> Reply:
@@ -72,7 +77,7 @@ class FakeClock:
 
 
 class FakeFetch:
-    """A Fetch that answers each url as told: a Reply, an exception, or a body to wrap.
+    """A Fetch that answers each url as told: a Reply, an exception, a body, or a function of the request.
 
     While ``gate`` is an event, every request waits for it.
     """
@@ -80,6 +85,7 @@ class FakeFetch:
     def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
         self.answers = dict(answers or {})
         self.requests: list[Request] = []
+        self.deadlines: list[float] = []
         self.gate: asyncio.Event | None = None
 
     @property
@@ -89,12 +95,55 @@ class FakeFetch:
 
     async def __call__(self, request: Request, *, deadline: float) -> Reply:
         self.requests.append(request)
+        self.deadlines.append(deadline)
         if self.gate is not None:
             await self.gate.wait()
         answer = self.answers.get(request.url, Reply(404, {}, b"{}"))
+        answer = answer(request) if callable(answer) else answer
         if isinstance(answer, BaseException):
             raise answer
         return answer if isinstance(answer, Reply) else reply(answer)
+
+
+class Asked:
+    """Lookups over a real door: ``fetch`` answers, ``ask`` looks one lookup up for tenant ``tnt_acme``."""
+
+    def __init__(
+        self, answers: Mapping[str, Any] | None = None, secrets: Mapping[str, Any] | None = None, **more: Any
+    ) -> None:
+        self.fetch = FakeFetch(answers)
+        self.calls: list[Call] = []
+        self.secrets = FakeSecrets(secrets)
+        self.clock = FakeClock()
+        self.token = "j.w.t"
+        names = {name: more.pop(name) for name in list(more) if name.isupper()}
+        self.settings = settings(**names)
+        ages = Ages(
+            **{"fresh": 0.0, "stale": 0.0, "stale_if_error": 0.0, "failure": 0.0} | more.pop("ages", {})
+        )
+        limits = Limits(**{"deadline": 30.0, "pages": 20, "rows": 1000} | more)
+        self.door = Door(lambda upstream: self.fetch, self.calls.append)
+        self.lookups = Lookups(
+            limits, Memory(ages, clock=self.clock), Credentials(self.settings, self.secrets), self.door
+        )
+
+    async def ask(
+        self,
+        upstream: Upstream,
+        name: str | None = None,
+        handed: Mapping[str, str] | None = None,
+        **values: str,
+    ) -> Served:
+        """One lookup of an upstream, the first where none is named."""
+        found = [look for look in upstream.lookups if name in (None, look.name)]
+        bound = Bound(upstream, found[0], values, tuple((handed or {}).items()))
+        return await self.lookups.answer(bound, Caller("usr_1", "tnt_acme", self.token), Trace("req-1"))
+
+
+def said(served: Served) -> dict[str, Any]:
+    """The body of an answer."""
+    found: dict[str, Any] = msgspec.json.decode(served.form.body)
+    return found
 
 
 class FakeSecrets:
@@ -110,6 +159,9 @@ class FakeSecrets:
         if isinstance(found, BaseException):
             raise found
         return found
+
+    def held(self, path: str) -> Any:
+        raise LookupError(path)
 
     async def put(self, path: str, data: Mapping[str, str]) -> None:
         self.data[path] = data

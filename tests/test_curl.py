@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fakes import Says, Wire, ok, wire
 
+from scailookup.declare import Tls
 from scailookup.errors import CallFailed
 from scailookup.model import Reply, Request
 from scailookup.transport import CurlClient
@@ -331,3 +332,48 @@ async def test_https_is_verified(tmp_path, address, trusted, code):
         base = f"https://127.0.0.1:{server.port}"
         found = await failure(curl, server, base=base) if code else await get(curl, server, base=base)
     assert (code, 0 if code else 1) == (getattr(found, "code", None), len(server.requests))
+
+
+@pytest.mark.gen_test
+async def test_an_authority_of_its_own(tmp_path):
+    """An upstream's own authority is trusted besides the usual ones, which stay."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    usual, first = certificate(tmp_path / "one", "127.0.0.1")
+    own, second = certificate(tmp_path / "two", "127.0.0.1")
+    async with (
+        wire(tls=first) as known,
+        wire(tls=second) as private,
+        client(cafile=str(usual)) as without,
+        client(cafile=str(usual), tls=Tls(ca=own)) as curl,
+    ):
+        codes = [(await failure(without, private, base=f"https://127.0.0.1:{private.port}")).code]
+        for server in (known, private):
+            codes.append((await get(curl, server, base=f"https://127.0.0.1:{server.port}")).status)
+    assert ["tls", 200, 200] == codes
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_client_certificate(tmp_path, shown):
+    """An upstream that wants a certificate gets the declared one; without it the handshake fails."""
+    pem, context = certificate(tmp_path, "127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(pem)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # later the refusal comes with the first byte only
+    tls = Tls(cert=pem, key=tmp_path / "key.pem") if shown else None
+    async with wire(tls=context) as server, client(cafile=str(pem), tls=tls) as curl:
+        try:
+            outcome = str((await get(curl, server, base=f"https://127.0.0.1:{server.port}")).status)
+        except CallFailed as exc:
+            outcome = exc.code
+    assert ("200" if shown else "tls") == outcome
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("reads", "again"), [(True, True), (False, False)])
+async def test_a_post_that_reads_may_be_sent_again(reads, again):
+    """A POST that only asks is repeatable where a GET is."""
+    async with wire(Says(then="reset")) as server, client() as curl:
+        failed = await failure(curl, server, method="POST", body=b"{}", reads=reads)
+    assert again is failed.repeatable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from fakes import FakeSecrets, settings
@@ -311,3 +311,72 @@ def test_an_observer_without_arguments():
     told: list[int] = []
     found(Point("a", module(scailookup_called=lambda: told.append(1)))).called(CALL)
     assert [1] == told
+
+
+# Settings of their own
+
+
+@dataclass
+class Weather:
+    """The settings of a plugin."""
+
+    units: Literal["si", "us"] = "si"
+
+
+def reading(settings):
+    settings.of("weather", Weather)
+    return [upstream("weather")]
+
+
+def test_a_plugin_reads_its_settings():
+    """What a plugin reads in its hook is no unknown setting."""
+    given = settings(SCAILOOKUP_WEATHER_UNITS="us")
+    plugins = discover(given, [Point("weather", module(scailookup_upstreams=reading))])
+    given.own.refuse_unknown(plugins.absent)
+    assert ["weather"] == names(plugins)
+
+
+@pytest.mark.parametrize("hook", ["scailookup_upstreams", "scailookup_handlers"])
+def test_a_bad_setting_of_a_plugin_stops_the_start(hook):
+    """It is the operator's mistake: one line, no failed plugin, nothing logged."""
+    given = settings(SCAILOOKUP_WEATHER_UNITS="imperial")
+    hooks = {
+        "scailookup_upstreams": lambda settings: reading(settings),
+        "scailookup_handlers": lambda services: reading(services.settings),
+    }
+    with capture_logs() as events, pytest.raises(SettingsError, match="SCAILOOKUP_WEATHER_UNITS: "):
+        discover(given, [Point("weather", module(**{hook: hooks[hook]}))]).add_handlers(
+            Services(given, FakeSecrets())
+        )
+    assert [] == events
+
+
+def test_a_plugin_cannot_stop_the_start_by_itself():
+    """Whoever raises the error of the settings without a bad setting has failed like any other."""
+
+    def hook(settings):
+        raise SettingsError("mine")
+
+    assert {"bad": "SettingsError: mine"} == reasons(found(Point("bad", module(scailookup_upstreams=hook))))
+
+
+@pytest.mark.parametrize("plugin", [ImportError("x"), module(scailookup_upstreams=broken)])
+def test_settings_of_a_plugin_that_failed(plugin):
+    """They are nobody's fault, and end no start; nor do those of one that is left out."""
+    for more in ({}, {"SCAILOOKUP_DISABLED_PLUGINS": "weather"}):
+        given = settings(SCAILOOKUP_WEATHER_UNITS="us", **more)
+        given.own.refuse_unknown(discover(given, [Point("weather", plugin)]).absent)
+
+
+def test_a_source_must_not_take_another_plugins_name():
+    """A source is called under its name: another plugin's would share its connections."""
+    source = Upstream("aaa", "https://x", auth.Anonymous(), (Lookup("r", "/r"),))
+
+    async def gather(ask):
+        return []
+
+    up = Upstream("bbb", "", auth.Anonymous(), (Lookup("r", gather=gather, sources=(source,)),))
+    plugins = found(
+        Point("aaa", serving("aaa")), Point("bbb", module(scailookup_upstreams=lambda settings: [up]))
+    )
+    assert "the upstream aaa is taken by plugin aaa" in str(reasons(plugins)["bbb"])

@@ -10,9 +10,9 @@ from fakes import LATIN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scailookup.declare import Filter, Lookup
+from scailookup.declare import Filter, Lookup, Param
 from scailookup.errors import InvalidParameter
-from scailookup.lookup import Selection, parse_query, parse_value
+from scailookup.lookup import Selection, parse_query, parse_value, parse_values
 
 LOOKUP = Lookup("models", "/v1/models", key="slug", filters=(Filter("modality"), Filter("status")))
 ROWS = [
@@ -182,3 +182,60 @@ def test_queries_raise_nothing_else(raw):
 def test_without_selection_the_list_is_the_same_object():
     """The full list is not copied."""
     assert ROWS is Selection().apply(ROWS, "slug")
+
+
+# What is handed on
+
+HANDED = Lookup(
+    "events",
+    "/events",
+    filters=(Filter("kind"),),
+    params=(
+        Param("core_id", required=True),
+        Param("status", choices=("pending", "failed")),
+        Param("order", default="newest"),
+    ),
+)
+
+
+def test_what_is_handed_on():
+    """Parameters are parted from filters, in the order of their declaration, with their defaults."""
+    selection = parse_query("kind=a&status=failed&core_id=x%2Fy&limit=3", HANDED)
+    assert ([("core_id", "x/y"), ("status", "failed"), ("order", "newest")], {"kind": "a"}, 3) == (
+        *(list(selection.handed), selection.filters),
+        selection.limit,
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "parameter"),
+    [
+        ("", "core_id"),
+        ("core_id=", "core_id"),
+        ("core_id=a&status=done", "status"),
+        ("core_id=a&core_id=b", "core_id"),
+        ("core_id=" + "x" * 257, "core_id"),
+        ("core_id=a%00", "core_id"),
+        ("core_id=a&coreId=b", "coreId"),
+    ],
+)
+def test_what_is_not_handed_on(raw, parameter):
+    """Missing, unknown, twice, or a value that is not taken: refused by name."""
+    with pytest.raises(InvalidParameter) as caught:
+        parse_query(raw, HANDED)
+    assert parameter == caught.value.detail()["parameter"]
+
+
+def test_an_empty_choice_is_none():
+    """An empty value is the same as none."""
+    assert {"core_id": "a", "order": "newest"} == dict(parse_query("core_id=a&status=&order=", HANDED).handed)
+
+
+def test_values_of_several_segments():
+    """Where a value goes upstream as several segments, a dot segment in it is refused by name."""
+    lookup = Lookup("files/{path}/{id}", "/f/{+path}/{id}")
+    assert {"path": "a/b", "id": "c/.."} == parse_values(lookup, {"path": "a%2Fb", "id": "c%2F.."})
+    for raw in ("a%2F..", "%2e%2e%2Fa", "a%2F%2Fb", "%2Fa"):
+        with pytest.raises(InvalidParameter) as caught:
+            parse_values(lookup, {"path": raw, "id": "c"})
+        assert "path" == caught.value.detail()["parameter"]

@@ -281,3 +281,34 @@ def test_require_role(who, may):
         assert not may
     else:
         assert may
+
+
+@pytest.mark.parametrize(
+    ("who", "decided"),
+    [
+        (caller(roles=["tenant_user"]), True),
+        (caller(roles=["tenant_admin"]), None),
+        (caller(permissions=["x:y"], roles=["tenant_user"]), True),
+        (caller(permissions=["other"], roles=["tenant_user"]), False),
+    ],
+)
+def test_roles_that_carry_a_permission_of_a_plugin(who, decided):
+    """A lookup's own roles carry its permission; the claim still decides alone."""
+    assert decided is World().permissions.decide(who, "x:y", frozenset({"tenant_user"}))
+
+
+def test_extra_roles_stand_beside_those_that_carry_a_permission_everywhere():
+    """Roles of a lookup's own take nothing from the others, and count without the source for nobody."""
+    extra = frozenset({"tenant_user"})
+    decide = World().permissions.decide
+    assert [True, True] == [decide(caller(roles=[r]), VIEW, extra) for r in ("tenant_user", "tenant_viewer")]
+    assert False is World(sources=("claims",)).permissions.decide(caller(roles=["tenant_user"]), VIEW, extra)
+
+
+@pytest.mark.gen_test
+async def test_extra_roles_in_scaigrids_word():
+    """What ScaiGrid says of a caller's roles counts with a lookup's own roles too."""
+    world = World({"roles": ["tenant_user"]})
+    await world.permissions.require(caller(), "x:y", TRACE, frozenset({"tenant_user"}))
+    with pytest.raises(Forbidden):
+        await world.permissions.require(caller(), "x:y", TRACE)

@@ -16,7 +16,7 @@ from scailookup_scaigrid import scailookup_upstreams
 from scailookup.declare import Lookup
 from scailookup.errors import CallFailed
 from scailookup.lookup.rows import Reader
-from scailookup.lookup.service import _judged
+from scailookup.lookup.walk import PageJudge
 from scailookup.shapes.models import EVERY_CANDIDATE
 
 TYPED = scailookup_upstreams(settings())[0].lookups[0]
@@ -45,7 +45,7 @@ def read(lookup: Lookup, body: Any, most: int = 10_000) -> tuple[Any, ...]:
     """All that reading one page by ``lookup`` comes to."""
     reader = Reader(lookup, "tnt_acme", most)
     try:
-        judged: Any = asyncio.run(_judged(reply(body), reader))
+        judged: Any = asyncio.run(PageJudge(lookup, reader).judged(reply(body)))
     except CallFailed as exc:
         judged = (exc.code, exc.text, exc.status)
     return judged, msgspec.json.encode(reader.rows), reader.dropped, reader.full, reader.unreadable

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from scailookup.errors import CallFailed, IdentityUnavailable
-from scailookup.model import USER_AGENT, Fetch, Request
+from scailookup.model import USER_AGENT, Request
 from scailookup.replies import judge, launder
+from scailookup.seams import Fetch
 
 __all__ = ["ALGORITHMS", "KeySet", "discovery_urls"]
 

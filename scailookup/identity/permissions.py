@@ -51,8 +51,8 @@ class Permissions:
         self._known: OrderedDict[bytes, tuple[float, Profile]] = OrderedDict()
         self._flights: dict[bytes, asyncio.Task[Profile]] = {}
 
-    def decide(self, caller: Caller, permission: str) -> bool | None:
-        """Yes, no, or None when only ScaiGrid can tell."""
+    def decide(self, caller: Caller, permission: str, roles: frozenset[str] = frozenset()) -> bool | None:
+        """Yes, no, or None when only ScaiGrid can tell. ``roles`` carry the permission besides ROLES."""
         if caller.everything:
             return True
         if "claims" in self._sources:
@@ -60,21 +60,23 @@ class Permissions:
                 return permission in caller.permissions
             if permission in caller.scopes:
                 return True
-        if "roles" in self._sources and caller.roles & ROLES.get(permission, frozenset()):
+        if "roles" in self._sources and _carried(caller.roles, permission, roles):
             return True
         if "scaigrid" not in self._sources or caller.token is None:
             return False
         known = self._held(self._mark(caller.token))
-        return None if known is None else _grants(known, permission)
+        return None if known is None else _grants(known, permission, roles)
 
-    async def require(self, caller: Caller, permission: str, trace: Trace) -> None:
+    async def require(
+        self, caller: Caller, permission: str, trace: Trace, roles: frozenset[str] = frozenset()
+    ) -> None:
         """Return when the caller holds ``permission``.
 
         Raises Forbidden, or IdentityUnavailable when ScaiGrid had to be asked and failed.
         """
-        decided = self.decide(caller, permission)
+        decided = self.decide(caller, permission, roles)
         if decided is None:
-            decided = _grants(await self._profile(caller, trace), permission)
+            decided = _grants(await self._profile(caller, trace), permission, roles)
         if not decided:
             raise Forbidden(
                 f"need {permission}",
@@ -135,8 +137,13 @@ class Permissions:
         return hashlib.blake2b(token.encode(), key=self._pepper, digest_size=16).digest()
 
 
-def _grants(profile: Profile, permission: str) -> bool:
-    return permission in profile.permissions or bool(profile.roles & ROLES.get(permission, frozenset()))
+def _grants(profile: Profile, permission: str, roles: frozenset[str]) -> bool:
+    return permission in profile.permissions or _carried(profile.roles, permission, roles)
+
+
+def _carried(held: frozenset[str], permission: str, roles: frozenset[str]) -> bool:
+    """Whether one of the roles held carries the permission: everywhere, or where ``roles`` do."""
+    return bool(held & ROLES.get(permission, frozenset())) or not held.isdisjoint(roles)
 
 
 def profile_of(body: Any) -> Profile:

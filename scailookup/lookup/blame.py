@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scailookup.auth import Platform
+from scailookup.auth import Platform, Stored
 from scailookup.declare import Upstream
 from scailookup.errors import CallFailed, UpstreamApi, UpstreamAuth, UpstreamError
 from scailookup.model import Grant
 
-__all__ = ["blame"]
+__all__ = ["blame", "blame_exchange"]
 
 _FIXES = {
     "timeout": "Try again shortly; if it stays, the operator must find out why {name} is slow "
@@ -33,7 +33,25 @@ def blame(failure: CallFailed, upstream: Upstream, grant: Grant) -> UpstreamErro
     error = kind(
         upstream.name,
         failure.text,
-        _refusal_fix(upstream, grant, failure) if kind is UpstreamAuth else _fix(upstream, failure),
+        _refusal_fix(upstream, grant, failure) if kind is UpstreamAuth else _fix(upstream.name, failure),
+        code=failure.code,
+        upstream_status=failure.status,
+        retry_after=failure.retry_after,
+    )
+    error.credential = grant.step
+    return error
+
+
+def blame_exchange(failure: CallFailed, upstream: Upstream, grant: Grant) -> UpstreamError:
+    """The error that the failure of a call for a token becomes; a refusal there is one of the credential."""
+    refused = failure.status in (400, 401, 403)
+    kind = UpstreamAuth if refused else UpstreamApi
+    error = kind(
+        upstream.name,
+        failure.text,
+        f"The operator must set the client id and secret of {upstream.name} anew."
+        if refused
+        else _fix(f"the token endpoint of {upstream.name}", failure),
         code=failure.code,
         upstream_status=failure.status,
         retry_after=failure.retry_after,
@@ -54,6 +72,8 @@ def _refusal_fix(upstream: Upstream, grant: Grant, failure: CallFailed) -> str:
             "A tenant_admin must set the tenant's ScaiGrid key anew with "
             f"POST /v1/tenants/me/scaigrid_credentials{with_permission}."
         )
+    if grant.step == "env" and isinstance(upstream.auth, Stored):
+        return f"The operator must set {upstream.auth.ref.setting} anew to what {upstream.name} accepts."
     if grant.step == "env":
         return f"The operator must set SCAIGRID_API_KEY anew to a key that ScaiGrid accepts{with_permission}."
     if grant.step == "none":
@@ -63,7 +83,7 @@ def _refusal_fix(upstream: Upstream, grant: Grant, failure: CallFailed) -> str:
     return f"The operator must store the credential of {upstream.name} anew in the secret store."
 
 
-def _fix(upstream: Upstream, failure: CallFailed) -> str:
+def _fix(name: str, failure: CallFailed) -> str:
     status = failure.status or 0
     # With a status of failure the code is the upstream's own, even when it reads like one of ours.
     text = None if status >= 400 else _FIXES.get(failure.code)
@@ -73,4 +93,4 @@ def _fix(upstream: Upstream, failure: CallFailed) -> str:
         text = _ABSENT
     elif text is None:
         text = _THEIRS if status >= 500 else _REFUSED
-    return text.format(name=upstream.name)
+    return text.format(name=name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from scailookup.lookup.service import WayOut
 from scailookup.model import Caller, Errand, Grant, Judged, Reply, Trace
 from scailookup.replies import judge
+from scailookup.seams import WayOut
 
 __all__ = ["PATH", "ask_me"]
 

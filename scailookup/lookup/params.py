@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from scailookup.declare import Lookup
+from scailookup.declare import LONGEST_VALUE, Lookup, spreadable
 from scailookup.errors import InvalidParameter
 from scailookup.model import Row
 
-__all__ = ["MAX_LIMIT", "Selection", "parse_query", "parse_value"]
+__all__ = ["MAX_LIMIT", "Selection", "parse_query", "parse_value", "parse_values"]
 
 MAX_LIMIT = 1000
-_LONGEST = 256
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Where `q` looks: whatever names a row for a person or a program.
 _SEARCHED = ("slug", "display_name", "name", "id")
@@ -31,17 +30,27 @@ def _unquote(raw: str) -> str | None:
         return None
 
 
-def parse_value(name: str, raw: str) -> str:
-    """The path value in the raw segment ``raw``; raises InvalidParameter naming it."""
+def parse_values(lookup: Lookup, raw: Mapping[str, str]) -> dict[str, str]:
+    """The path values in the raw segments ``raw``; raises InvalidParameter naming the first bad one."""
+    return {name: parse_value(name, raw[name], spread=name in lookup.spread) for name in lookup.fields}
+
+
+def parse_value(name: str, raw: str, *, spread: bool = False) -> str:
+    """The path value in the raw segment ``raw``; raises InvalidParameter naming it.
+
+    ``spread`` is for one that goes upstream as several segments.
+    """
     value = _unquote(raw)
     if value is None:
         reason = "is not percent-encoded UTF-8"
-    elif not 1 <= len(value) <= _LONGEST:
-        reason = f"must have 1 to {_LONGEST} characters"
+    elif not 1 <= len(value) <= LONGEST_VALUE:
+        reason = f"must have 1 to {LONGEST_VALUE} characters"
     elif any(unicodedata.category(c) == "Cc" for c in value):
         reason = "holds a control character"
     elif value in (".", ".."):
         reason = "is a dot segment"
+    elif spread and not spreadable(value):
+        reason = "has an empty or dot segment"
     else:
         return value
     raise InvalidParameter(
@@ -51,11 +60,12 @@ def parse_value(name: str, raw: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows of the full list are wanted."""
+    """Which rows of which full list are wanted: ``handed`` goes to the upstream, the rest picks rows here."""
 
     q: str = ""
     limit: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
+    handed: tuple[tuple[str, str], ...] = ()
 
     @property
     def everything(self) -> bool:
@@ -78,7 +88,7 @@ class Selection:
 
 def parse_query(raw: str, lookup: Lookup) -> Selection:
     """The selection that the raw query string asks for; raises InvalidParameter naming the parameter."""
-    known = {f.name for f in lookup.filters}
+    known = {*(f.name for f in lookup.filters), *(p.name for p in lookup.params)}
     given: dict[str, str] = {}
     for part in raw.split("&"):
         if not part:
@@ -94,7 +104,25 @@ def parse_query(raw: str, lookup: Lookup) -> Selection:
             raise _refused(name, "is given twice", known)
         given[name] = value
     limit = _limit(given.pop("limit"), known) if "limit" in given else None
-    return Selection(given.pop("q", ""), limit, {name: value for name, value in given.items() if value})
+    handed = _handed(given, lookup, known) if lookup.params else ()
+    q = given.pop("q", "")
+    return Selection(q, limit, {name: value for name, value in given.items() if value}, handed)
+
+
+def _handed(given: dict[str, str], lookup: Lookup, known: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The values to hand on, taken out of ``given``, in the order of the declaration."""
+    handed = []
+    for param in lookup.params:
+        value = given.pop(param.name, "") or param.default
+        if value is None and param.required:
+            raise _refused(param.name, "is missing", known)
+        if value is None:
+            continue
+        reason = param.refusal(value)
+        if reason is not None:
+            raise _refused(param.name, reason, known)
+        handed.append((param.name, value))
+    return tuple(handed)
 
 
 def _limit(text: str, known: Iterable[str]) -> int:

@@ -30,7 +30,7 @@ class Reader:
     def __init__(self, lookup: Lookup, tenant: str, most: int) -> None:
         self._lookup = lookup
         self._tenant = tenant
-        self._most = most
+        self.most = most
         self._seen: set[str] = set()
         self.rows: list[Any] = []
         self.dropped = 0
@@ -70,7 +70,7 @@ class Reader:
             key = getattr(record, name)
             if key in seen:
                 continue
-            if len(rows) >= self._most:
+            if len(rows) >= self.most:
                 self.full = True
                 break
             seen.add(key)
@@ -100,7 +100,7 @@ class Reader:
             self.readable += 1
             if key in seen or not offered:
                 continue
-            if len(rows) >= self._most:
+            if len(rows) >= self.most:
                 self.full = True
                 return
             row[name] = key

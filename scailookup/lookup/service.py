@@ -1,60 +1,39 @@
-"""One lookup: cache, credential, calls page by page, rows. Knows neither Tornado nor pycurl."""
+"""One lookup: cache, credential, calls, rows. Knows neither Tornado nor pycurl."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
-from scailookup import envelopes
 from scailookup.cache import Cache, Flight
-from scailookup.credentials import Credentials
-from scailookup.declare import Lookup, Upstream
-from scailookup.errors import CallFailed, ScailookupError, SecretsUnavailable, UpstreamError
-from scailookup.lookup.blame import blame
+from scailookup.credentials import AccessTokens, Credentials
+from scailookup.declare import Upstream
+from scailookup.errors import (
+    CallFailed,
+    MissingCredentials,
+    ScailookupError,
+    SecretsUnavailable,
+    UpstreamError,
+)
+from scailookup.lookup.asking import Asking, gather_rows
+from scailookup.lookup.blame import blame, blame_exchange
+from scailookup.lookup.bound import Bound, Trip
 from scailookup.lookup.rows import Reader
-from scailookup.model import Answer, Caller, Errand, Grant, Judged, Reply, Served, Trace
-from scailookup.replies import judge
+from scailookup.lookup.walk import Read, read_pages
+from scailookup.model import Answer, Caller, Grant, Served, Trace
+from scailookup.seams import WayOut
 
-__all__ = ["Bound", "Launched", "Limits", "Lookups", "Place", "WayOut"]
+__all__ = ["Launched", "Limits", "Lookups", "Place"]
 
 _log = structlog.get_logger("scailookup.lookup")
-UNREADABLE = "not one record of the list can be read"
-
-
-class WayOut(Protocol):
-    """The transport, as a lookup sees it."""
-
-    async def call(self, errand: Errand, judge: Any) -> Any:
-        """Make one call and have ``judge`` read the reply; raises CallFailed or Overloaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A lookup with its upstream and the path values of one request."""
-
-    upstream: Upstream
-    lookup: Lookup
-    values: Mapping[str, str]
-
-    def url(self, base_url: str) -> str:
-        """The upstream url: each value one percent-encoded segment."""
-        path = self.lookup.path
-        for name, value in self.values.items():
-            path = path.replace("{" + name + "}", quote(value, safe=""))
-        return base_url + path
-
-    def template(self, base_url: str) -> str:
-        """The url as the log shows it: no values, no query."""
-        return base_url + self.lookup.path.partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +80,37 @@ class Lookups:
         self._cache = cache
         self._credentials = credentials
         self._way_out = way_out
+        self.tokens = AccessTokens(way_out)
         self._pepper = secrets.token_bytes(32)
 
-    async def answer(self, bound: Bound, caller: Caller, trace: Trace) -> Served:
+    async def answer(
+        self,
+        bound: Bound,
+        caller: Caller,
+        trace: Trace,
+        *,
+        until: float | None = None,
+        patient: bool = False,
+    ) -> Served:
         """The full list for ``caller``; a stored key that gets 401 is read afresh and tried once more.
 
-        Raises MissingCredentials, SecretsUnavailable, Overloaded, UpstreamAuth or
-        UpstreamApi; each carries the credential step once that is known.
+        ``until`` bounds the lookup's own deadline (monotonic time). ``patient`` waits
+        where an older answer could be given at once. Raises MissingCredentials,
+        SecretsUnavailable, Overloaded, UpstreamAuth or UpstreamApi; each carries the
+        credential step once that is known.
         """
-        deadline = monotonic() + self._limits.deadline
+        deadline = self._deadline(bound)
+        if until is not None:
+            deadline = min(deadline, until)
         place = self._place(bound, caller, await self._choose(bound, caller, deadline))
         try:
-            return await self._served(place, trace, deadline)
+            return await self._served(place, trace, deadline, patient)
         except UpstreamError as exc:
             return await self.once_more(place, trace, deadline, exc)
 
     def place(self, bound: Bound, caller: Caller) -> Place | None:
         """Where the answer lies, when the credential is at hand; nobody is asked."""
-        grant = self._credentials.recall(bound.upstream, caller)
+        grant = self._recall(bound, caller)
         return None if grant is None else self._place(bound, caller, grant)
 
     def held(self, place: Place) -> Served | None:
@@ -127,8 +119,8 @@ class Lookups:
 
     def launch(self, place: Place, trace: Trace) -> Launched | None:
         """The call for what is not at hand, under way; None when ``answer`` has more to consider."""
-        deadline = monotonic() + self._limits.deadline
-        flight = self._cache.launch(place.key, lambda: self._pages(place, trace, deadline))
+        deadline = self._deadline(place.bound)
+        flight = self._cache.launch(place.key, lambda: self._load(place, trace, deadline))
         return None if flight is None else Launched(self, place, trace, deadline, flight)
 
     async def once_more(self, place: Place, trace: Trace, deadline: float, exc: UpstreamError) -> Served:
@@ -142,12 +134,22 @@ class Lookups:
         self._cache.forgive(place.key)
         return await self._served(place, trace, deadline)
 
-    async def _served(self, place: Place, trace: Trace, deadline: float) -> Served:
+    async def close(self) -> None:
+        """End what runs behind."""
+        await self.tokens.close()
+
+    async def _served(self, place: Place, trace: Trace, deadline: float, patient: bool = False) -> Served:
         try:
-            return await self._cache.answer(place.key, lambda: self._pages(place, trace, deadline))
+            return await self._cache.answer(
+                place.key, lambda: self._load(place, trace, deadline), patient=patient
+            )
         except ScailookupError as exc:
             exc.credential = exc.credential or place.grant.step
             raise
+
+    def _deadline(self, bound: Bound) -> float:
+        """Until when the lookup has time (monotonic): its own, its upstream's, or the service's."""
+        return monotonic() + (bound.lookup.deadline or bound.upstream.deadline or self._limits.deadline)
 
     def _place(self, bound: Bound, caller: Caller, grant: Grant) -> Place:
         return Place(bound, caller, grant, self._key(bound, caller, grant))
@@ -157,7 +159,7 @@ class Lookups:
 
         It holds all that may change the full list. Filters are applied to that list later.
         """
-        parts = (
+        parts: tuple[str, ...] = (
             grant.secret,
             caller.tenant,
             grant.base_url,
@@ -165,20 +167,42 @@ class Lookups:
             bound.lookup.name,
             *bound.values.values(),
         )
+        if bound.handed or grant.others:
+            parts += (*[word for pair in bound.handed for word in pair], *grant.others)
         # The lengths keep two lists of parts apart that read the same joined.
         text = "\0".join(parts) + "\0" + ",".join([str(len(part)) for part in parts])
         return hashlib.blake2b(text.encode(), key=self._pepper, digest_size=32).digest()
 
     async def _choose(self, bound: Bound, caller: Caller, deadline: float, *, fresh: bool = False) -> Grant:
         """The credential, within the deadline: a hanging store is a failing one."""
-        grant = None if fresh else self._credentials.recall(bound.upstream, caller)
+        grant = None if fresh else self._recall(bound, caller)
         if grant is not None:
             return grant
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._credentials.choose(bound.upstream, caller, fresh=fresh)
+                grant = await self._credentials.choose(bound.upstream, caller, fresh=fresh)
+                if not bound.lookup.sources:
+                    return grant
+                others = [self._other(source, caller) for source in bound.lookup.sources]
+                return replace(grant, others=tuple(await asyncio.gather(*others)))
         except TimeoutError:
             raise SecretsUnavailable("the secret store did not answer in time") from None
+
+    def _recall(self, bound: Bound, caller: Caller) -> Grant | None:
+        """The credential from memory alone, with those of the sources that an answer is made from."""
+        grant = self._credentials.recall(bound.upstream, caller)
+        if grant is None or not bound.lookup.sources:
+            return grant
+        found = [self._credentials.recall(source, caller) for source in bound.lookup.sources]
+        others = tuple([_mark(other) for other in found if other is not None])
+        return replace(grant, others=others) if len(others) == len(found) else None
+
+    async def _other(self, source: Upstream, caller: Caller) -> str:
+        """What an answer depends on at a source; a source without a credential has no rows in it."""
+        try:
+            return _mark(await self._credentials.choose(source, caller))
+        except (MissingCredentials, SecretsUnavailable):
+            return ""
 
     async def _renewed(self, place: Place, deadline: float) -> Grant | None:
         bound, caller = place.bound, place.caller
@@ -191,78 +215,59 @@ class Lookups:
             )
             return None
 
-    async def _pages(self, place: Place, trace: Trace, deadline: float) -> Answer:
+    async def _load(self, place: Place, trace: Trace, deadline: float) -> Answer:
+        """The answer, asked for now."""
         started = monotonic()
-        bound, caller, grant, _ = place
-        reader = Reader(bound.lookup, caller.tenant, self._limits.rows)
-        url: str | None = bound.url(grant.base_url)
-        asked: set[str] = set()
-        truncated = False
-        while url is not None:
-            asked.add(url)
-            errand = self._errand(bound, caller, grant, trace, deadline, url)
-            try:
-                page = await self._way_out.call(errand, lambda reply: _judged(reply, reader))
-            except CallFailed as failure:
-                raise blame(failure, bound.upstream, grant) from None
-            url, truncated = self._after(page, url, asked, reader)
-        if reader.unreadable:  # every page of a list cut short
-            raise blame(CallFailed("bad_shape", UNREADABLE), bound.upstream, grant)
+        bound = place.bound
+        trip = Trip(bound, place.caller, place.grant, trace, deadline)
+        if trip.grant.exchange is not None:
+            trip = await self._signed(trip)
+        reader = Reader(bound.lookup, trip.caller.tenant, self._limits.rows)
+        try:
+            if bound.lookup.gather is None:
+                read = await read_pages(trip, self._way_out, reader, self._limits.pages)
+            else:
+                read = await self._gathered(trip, reader)
+        except CallFailed as failure:
+            if failure.status == 401:
+                self.tokens.refuse(trip.grant)
+            raise blame(failure, bound.upstream, trip.grant) from None
         return Answer.of(
             msgspec.json.encode(reader.rows),
-            truncated=truncated,
+            truncated=read.truncated,
             dropped=reader.dropped,
-            credential=grant.step,
+            meta=read.meta,
+            credential=trip.grant.step,
             upstream_seconds=monotonic() - started,
-            calls=len(asked),
+            calls=read.calls,
+            fresh=bound.lookup.fresh if read.fresh is None else read.fresh,
         )
 
-    def _errand(
-        self, bound: Bound, caller: Caller, grant: Grant, trace: Trace, deadline: float, url: str
-    ) -> Errand:
-        return Errand(
-            upstream=bound.upstream.name,
-            lookup=bound.lookup.name,
-            tenant=caller.tenant,
-            url=url,
-            template=bound.template(grant.base_url),
-            grant=grant,
-            trace=trace,
-            deadline=deadline,
-        )
+    async def _signed(self, trip: Trip) -> Trip:
+        """The same with a token, fetched where none is held."""
+        try:
+            grant = await self.tokens.sign(trip.grant, trip.caller.tenant, trip.trace, trip.deadline)
+        except CallFailed as failure:
+            raise blame_exchange(failure, trip.bound.upstream, trip.grant) from None
+        return replace(trip, grant=grant)
 
-    def _after(
-        self, page: envelopes.NextPage, url: str, asked: set[str], reader: Reader
-    ) -> tuple[str | None, bool]:
-        """The next url, or None and whether there would have been more."""
-        if reader.full:
-            return None, True
-        if isinstance(page, envelopes.End):
-            return None, page.truncated
-        following = envelopes.next_url(url, page)
-        capped = len(asked) >= self._limits.pages or len(reader.rows) >= self._limits.rows
-        if following is None or following in asked or capped:
-            return None, True
-        return following, False
+    async def _gathered(self, trip: Trip, reader: Reader) -> Read:
+        def other(bound: Bound, until: float) -> Awaitable[Served]:
+            return self.answer(bound, trip.caller, trip.trace, until=until, patient=True)
+
+        asking = Asking(trip, self._way_out, self._limits.pages, other)
+        try:
+            return await gather_rows(asking, trip, reader)
+        finally:
+            if asking.refused:
+                self.tokens.refuse(trip.grant)
 
 
-async def _judged(reply: Reply, reader: Reader) -> Judged[envelopes.NextPage]:
-    """Read one good page into ``reader``; raises CallFailed for a bad one."""
-    typed = reader.decode(reply)
-    if typed is not None:
-        records, rest = typed
-        return Judged(envelopes.next_page(rest, reply.headers), *reader.take_typed(records))
-    body = judge(reply)
-    try:
-        kept, dropped = await reader.take(envelopes.records(body))
-    except CallFailed as exc:
-        raise CallFailed(exc.code, exc.text, status=reply.status) from None
-    page = envelopes.next_page(body, reply.headers)
-    if reader.unreadable and isinstance(page, envelopes.End):
-        raise CallFailed("bad_shape", UNREADABLE, status=reply.status)
-    return Judged(page, kept, dropped)
+def _mark(grant: Grant) -> str:
+    """A source's credential and address, as a part of what an answer is kept under."""
+    return f"{grant.base_url} {grant.secret}"
 
 
 def _stored(grant: Grant) -> bool:
-    """Whether the credential came out of the secret store and may have been changed there."""
-    return grant.step in ("tenant", "shared")
+    """Whether the credential may have changed since it was read: it came from the store, or is a token."""
+    return grant.step in ("tenant", "shared") or grant.exchange is not None

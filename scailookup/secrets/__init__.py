@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scailookup.model import Fetch, SecretStore
+from scailookup.seams import Fetch, SecretStore
 from scailookup.secrets.held import HeldSecrets
 from scailookup.settings import Settings
 

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from scailookup.errors import SecretsUnavailable
-from scailookup.model import SecretStore
+from scailookup.seams import SecretStore
 
 __all__ = ["HeldSecrets"]
 

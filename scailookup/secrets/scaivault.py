@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scailookup.errors import CallFailed, SecretsUnavailable
-from scailookup.model import Fetch, Reply, Request
+from scailookup.model import Reply, Request
+from scailookup.seams import Fetch
 from scailookup.secrets.paths import SCAIVAULT, legible, require
 from scailookup.settings import Settings
 

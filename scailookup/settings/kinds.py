@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from scailookup.declare import check_base_url, check_upstream_path
+from scailookup.checks import check_base_url, check_upstream_path
 
 
 def is_loopback(host: str) -> bool:

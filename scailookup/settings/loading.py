@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from scailookup.errors import SettingsError
+from scailookup.settings.own import Own, installed, one_line, prefix_of, problems, unknown_line
 from scailookup.settings.values import Settings
 
 __all__ = ["SYSTEM_FILE", "load"]
@@ -37,10 +38,13 @@ def load(
     *,
     overrides: Mapping[str, str] | None = None,
     system_file: str | None = SYSTEM_FILE,
+    plugins: Iterable[str] | None = None,
 ) -> Settings:
     """The settings of ``environ`` and the two files; raises SettingsError with one line.
 
     ``overrides`` are the command line's; a value that they replace must be sound all the same.
+    A name that may belong to one of ``plugins`` (by default those installed) is kept
+    for it; ``Settings.own`` refuses it when nobody reads it.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, str] = {}
@@ -50,9 +54,12 @@ def load(
     if named:
         values |= _from_file(named, required=True)
     values |= environ
-    unknown = sorted(n for n in values if n.startswith("SCAILOOKUP_") and n not in _KNOWN)
-    if unknown:
-        raise SettingsError(f"{', '.join(unknown)}: no such setting (docs/settings.md lists them)")
+    own = {n: v for n, v in values.items() if n.startswith("SCAILOOKUP_") and n not in _KNOWN}
+    if own:
+        theirs = tuple([prefix_of(name) for name in (installed() if plugins is None else plugins)])
+        unknown = [name for name in own if not name.startswith(theirs)]
+        if unknown:
+            raise SettingsError(unknown_line(unknown))
     # An empty value is the same as none: compose files and unit files write them so.
     wanted = {k: v for k, v in values.items() if k in _KNOWN and v != ""}
     if overrides:
@@ -60,28 +67,14 @@ def load(
             _build(wanted)
         except ValidationError as exc:
             # What concerns several settings at once is judged with the overrides in place, below.
-            own = [problem for problem in _problems(exc) if problem["loc"]]
-            if own:
-                raise SettingsError(_one_line(own)) from None
+            bad = [problem for problem in problems(exc) if problem["loc"]]
+            if bad:
+                raise SettingsError(one_line(bad)) from None
     try:
-        return _build({**wanted, **(overrides or {})})
+        return _build({**wanted, **(overrides or {})}).with_own(Own(own, _KNOWN))
     except ValidationError as exc:
-        raise SettingsError(_one_line(_problems(exc))) from None
+        raise SettingsError(one_line(problems(exc))) from None
 
 
 def _build(values: Mapping[str, Any]) -> Settings:
     return Settings(**values)
-
-
-def _problems(exc: ValidationError) -> list[Any]:
-    return list(exc.errors(include_url=False, include_input=False, include_context=False))
-
-
-def _one_line(problems: list[Any]) -> str:
-    """Every problem on one line; never a value, which might be a secret."""
-    lines = []
-    for problem in problems:
-        text = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
-        where = str(problem["loc"][0]) if problem["loc"] else ""
-        lines.append(f"{where}: {text[:1].lower() + text[1:]}" if where else text)
-    return "; ".join(lines)

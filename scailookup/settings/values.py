@@ -6,10 +6,10 @@ import os
 import stat
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from scailookup.settings.kinds import (
@@ -27,8 +27,11 @@ from scailookup.settings.kinds import (
     split,
     upstream_path,
 )
+from scailookup.settings.own import Own
 
 __all__ = ["Settings"]
+
+_T = TypeVar("_T")
 
 
 def _name(alias: str, default: Any = None, **more: Any) -> Any:
@@ -41,6 +44,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    _own: Own = PrivateAttr(default_factory=lambda: Own({}))
 
     # The platform
     grid_url: Url = _name("SCAIGRID_BASE_URL", "https://scaigrid.scailabs.ai")
@@ -224,10 +229,24 @@ class Settings(BaseSettings):
         """The port of the admin listener (0: a free one)."""
         return int(self.admin.rpartition(":")[2]) if self.admin != "off" else 0
 
+    @property
+    def own(self) -> Own:
+        """What plugins' own settings are made of; a plugin asks ``of``."""
+        return self._own
+
+    def with_own(self, own: Own) -> Settings:
+        """These settings, from now on with plugins' own among them."""
+        self._own = own
+        return self
+
+    def of(self, name: str, kind: type[_T]) -> _T:
+        """The settings of the plugin ``name`` as its dataclass ``kind``; see ``Own.of``."""
+        return self._own.of(name, kind)
+
     def secrets(self) -> list[str]:
-        """Every secret value the settings hold, for scrubbing."""
+        """Every secret value the settings hold, plugins' own among them, for scrubbing."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        return [v.get_secret_value() for v in values if isinstance(v, SecretStr)]
+        return [v.get_secret_value() for v in values if isinstance(v, SecretStr)] + self._own.secrets()
 
     def warnings(self) -> list[str]:
         """What works and is probably not meant."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import certifi
 import pycurl
 
+from scailookup.declare import Tls
 from scailookup.errors import CallFailed
 from scailookup.model import Reply, Request
 
@@ -59,6 +61,17 @@ def trust_store() -> str:
     if cafile:
         return cafile
     return _SYSTEM_BUNDLE if os.path.exists(_SYSTEM_BUNDLE) else certifi.where()
+
+
+def _tls_options(tls: Tls, cafile: str) -> dict[int, Any]:
+    """An upstream's own certificates: its authority besides the usual ones, and the client's."""
+    options: dict[int, Any] = {}
+    if tls.ca is not None:
+        options[pycurl.CAINFO_BLOB] = b"\n".join([Path(name).read_bytes() for name in (cafile, tls.ca)])
+    if tls.cert is not None:
+        options[pycurl.SSLCERT] = str(tls.cert)
+        options[pycurl.SSLKEY] = str(tls.key or tls.cert)
+    return options
 
 
 class _Headers(Mapping[str, str]):
@@ -138,7 +151,13 @@ class CurlClient:
     """
 
     def __init__(
-        self, *, connect_timeout: float, max_body: int, proxy: str | None = None, cafile: str | None = None
+        self,
+        *,
+        connect_timeout: float,
+        max_body: int,
+        proxy: str | None = None,
+        cafile: str | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._connect_timeout = connect_timeout
         self._max_body = max_body
@@ -159,6 +178,8 @@ class CurlClient:
             pycurl.SSL_VERIFYPEER: 1,
             pycurl.SSL_VERIFYHOST: 2,
         }
+        if tls is not None:
+            self._options |= _tls_options(tls, cafile or trust_store())
 
     async def __call__(self, request: Request, *, deadline: float) -> Reply:
         """Send ``request`` and read the whole answer before ``deadline`` (loop time).
@@ -176,7 +197,7 @@ class CurlClient:
         try:
             await self._multi.perform(transfer.handle)
         except pycurl.error as exc:
-            raise _failure(exc.args[0], transfer, request.method) from None
+            raise _failure(exc.args[0], transfer, request.reads or request.method == "GET") from None
         status = transfer.handle.getinfo(pycurl.RESPONSE_CODE)
         reply = Reply(status, _Headers(bytes(transfer.headers)), b"".join(transfer.body))
         # Only a handle that ended well is used again: a broken or cancelled one may still be attached.
@@ -212,7 +233,7 @@ class CurlClient:
             self._multi = None
 
 
-def _failure(number: int, transfer: _Transfer, method: str) -> CallFailed:
+def _failure(number: int, transfer: _Transfer, reads: bool) -> CallFailed:
     """What curl's error ``number`` means for the caller, and whether the call may be made again."""
     status = transfer.handle.getinfo(pycurl.RESPONSE_CODE) or None
     sent = transfer.handle.getinfo(pycurl.REQUEST_SIZE) > 0
@@ -227,6 +248,6 @@ def _failure(number: int, transfer: _Transfer, method: str) -> CallFailed:
         return CallFailed("tls", _WORDS["tls"])
     if number in _UNREADABLE:
         return CallFailed("bad_shape", _WORDS["bad_shape"], status=status)
-    # The connection broke; before any byte of the answer a GET may be sent again.
-    again = not transfer.headers and (method == "GET" or not sent)
+    # The connection broke; before any byte of the answer what only reads may be sent again.
+    again = not transfer.headers and (reads or not sent)
     return CallFailed("unreachable", _WORDS["unreachable"], status=status, repeatable=again)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,8 +13,9 @@ import structlog
 
 from scailookup.errors import CallFailed
 from scailookup.log import scrubber
-from scailookup.model import Call, Errand, Fetch, Judged, Reply
+from scailookup.model import Call, Errand, Judged, Reply
 from scailookup.replies import launder
+from scailookup.seams import Fetch, Judge
 from scailookup.transport.circuit import Circuits
 from scailookup.transport.gate import Gate
 
@@ -24,7 +25,6 @@ ATTEMPTS = 2
 PLACES = 64
 _PAUSE = 0.05
 _T = TypeVar("_T")
-Judge = Callable[[Reply], Awaitable[Judged[_T]]]
 
 
 class Door:

@@ -26,7 +26,7 @@ from tornado.httputil import (
 )
 
 from scailookup.errors import ScailookupError
-from scailookup.lookup import Bound, Launched, Lookups, parse_value
+from scailookup.lookup import Bound, Launched, Lookups, parse_values
 from scailookup.model import Caller, Served, Trace
 from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of, trace_of
 from scailookup.web.lookups import LookupHandler
@@ -91,11 +91,13 @@ class Front(HTTPServerConnectionDelegate):
             return None
         target, raw = found
         options = target.options
+        if options["lookup"].params:
+            return None  # read from the query, defaults too
         caller = self._web.guard.recall(headers, options["needs"]["GET"])
         if caller is None:
             return None
         try:
-            values = {name: parse_value(name, value) for name, value in raw.items()}
+            values = parse_values(options["lookup"], raw)
         except ScailookupError:
             return None  # said in full on the ordinary road
         bound = Bound(options["upstream"], options["lookup"], values)

@@ -24,9 +24,10 @@ class Authenticated(Need):
 
 @dataclass(frozen=True, slots=True)
 class Permission(Need):
-    """A caller who holds ``name``."""
+    """A caller who holds ``name``; ``roles`` carry it here besides those that carry it everywhere."""
 
     name: str = VIEW
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Guard:
             caller = self._tokens.remembered(headers.get_list("Authorization"))
         if caller is None or not isinstance(need, Permission):
             return None
-        return caller if self._permissions.decide(caller, need.name) else None
+        return caller if self._permissions.decide(caller, need.name, need.roles) else None
 
     async def admit(self, headers: HTTPHeaders, need: Need, trace: Trace) -> Caller | None:
         """The caller, when the need is met; None on an open route.
@@ -72,7 +73,7 @@ class Guard:
         if self._tokens is not None:
             caller = await self._tokens.caller(headers.get_list("Authorization"))
         if isinstance(need, Permission):
-            await self._permissions.require(caller, need.name, trace)
+            await self._permissions.require(caller, need.name, trace, need.roles)
         elif isinstance(need, Role):
             self._permissions.require_role(caller, need.names)
         return caller

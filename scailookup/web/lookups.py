@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from scailookup.declare import Lookup, Upstream
+from scailookup.declare import Lookup, Param, Upstream
 from scailookup.errors import PluginFailed, ScailookupError
-from scailookup.lookup import Bound, Lookups, Selection, parse_query, parse_value
+from scailookup.lookup import Bound, Lookups, Selection, parse_query, parse_values
 from scailookup.lookup.params import MAX_LIMIT
 from scailookup.model import Form, Served
 from scailookup.plugins import Plugin, Plugins
@@ -28,9 +28,9 @@ class LookupHandler(Handler):
 
     async def get(self, **raw: str) -> None:
         """200 with the rows asked for; 304 when the caller has them already."""
-        values = {name: parse_value(name, raw[name]) for name in self.lookup.fields}
+        values = parse_values(self.lookup, raw)
         selection = parse_query(self.request.query, self.lookup)
-        bound = Bound(self.upstream, self.lookup, values)
+        bound = Bound(self.upstream, self.lookup, values, selection.handed)
         assert self.caller is not None
         if self.failure is not None:
             raise self.failure  # asked already, on the short way
@@ -123,6 +123,7 @@ def _entry(upstream: Upstream, lookup: Lookup) -> dict[str, Any]:
         {"name": "q", "in": "query", "description": "part of slug, name or id, in any case"},
         {"name": "limit", "in": "query", "description": f"1 to {MAX_LIMIT} rows"},
         *({"name": f.name, "in": "query", "description": f.description} for f in lookup.filters),
+        *(_param(param) for param in lookup.params),
     ]
     return {
         "name": lookup.name,
@@ -131,3 +132,14 @@ def _entry(upstream: Upstream, lookup: Lookup) -> dict[str, Any]:
         "permission": lookup.permission,
         "parameters": [*path, *query],
     }
+
+
+def _param(param: Param) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": param.name, "in": "query", "description": param.description}
+    if param.required:
+        entry["required"] = True
+    if param.choices:
+        entry["choices"] = list(param.choices)
+    if param.default is not None:
+        entry["default"] = param.default
+    return entry

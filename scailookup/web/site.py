@@ -43,7 +43,7 @@ def public_site(web: Web, plugins: Plugins, lookups: Lookups, ready: Ready) -> R
                     "upstream": upstream,
                     "lookup": lookup,
                     "lookups": lookups,
-                    "needs": {"GET": Permission(lookup.permission)},
+                    "needs": {"GET": Permission(lookup.permission, lookup.roles)},
                 }
                 routes.add(f"{prefix}/{name}", Target(LookupHandler, name, options))
         for plugin in plugins.all:

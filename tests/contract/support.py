@@ -100,7 +100,8 @@ class Site:
             self.keep(secrets)
             merged["SCAILOOKUP_SECRETS_FILE"] = str(self.secrets_file)
         merged |= settings
-        self.settings = {name: value for name, value in merged.items() if value is not None}
+        own = {"@grid": self.grid.base}  # an address that a plugin of a test is to call
+        self.settings = {name: own.get(value, value) for name, value in merged.items() if value is not None}
         self.server = Server(self.settings)
 
     def keep(self, tenants: Secrets) -> None:

@@ -7,33 +7,39 @@ that was refused to the next. A caller's token goes to the operator's address on
 from __future__ import annotations
 
 import base64
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 import structlog
 
-from scailookup.auth import Anonymous, Basic, Bearer, ForwardCaller, Header, Platform, SecretRef
-from scailookup.declare import Upstream, check_base_url
+from scailookup.auth import (
+    Anonymous,
+    Basic,
+    Bearer,
+    ClientCredentials,
+    ForwardCaller,
+    Header,
+    Platform,
+    Stored,
+)
+from scailookup.credentials.paths import (
+    BASE_URL_FIELDS,
+    KEY_FIELDS,
+    allowed_base_url,
+    base_url_path,
+    field_of,
+    key_path,
+    legal,
+)
+from scailookup.declare import Upstream
 from scailookup.errors import MissingCredentials, SecretsUnavailable
-from scailookup.model import Caller, Grant, Secrets
-from scailookup.settings import Settings, is_loopback
+from scailookup.model import Caller, Exchange, Grant, Headers
+from scailookup.seams import Secrets
+from scailookup.settings import Settings
 
-__all__ = [
-    "BASE_URL_FIELDS",
-    "KEY_FIELDS",
-    "Credentials",
-    "allowed_base_url",
-    "base_url_path",
-    "field_of",
-    "key_path",
-]
+__all__ = ["Credentials"]
 
-KEY_FIELDS = ("value", "api_key", "key")
-BASE_URL_FIELDS = ("value", "base_url", "url")
-_ADDRESS = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
-_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_WARNED = 10_000
 _log = structlog.get_logger("scailookup.credentials")
 
@@ -41,54 +47,6 @@ _SIGN_IN = (
     "Sign in with ScaiKey, or have a tenant_admin set the tenant's ScaiGrid key with "
     "POST /v1/tenants/me/scaigrid_credentials."
 )
-
-
-def key_path(tenant: str) -> str:
-    """Where a tenant's key lies; raises ValueError for a tenant id that must not be in a path."""
-    return f"tenants/{_legal(tenant)}/scaigrid_api_key"
-
-
-def base_url_path(tenant: str) -> str:
-    """Where a tenant's own ScaiGrid address lies; raises ValueError as ``key_path``."""
-    return f"tenants/{_legal(tenant)}/scaigrid_base_url"
-
-
-def _legal(tenant: str) -> str:
-    if not _TENANT.fullmatch(tenant):
-        raise ValueError("a tenant id is 1 to 64 of A-Z a-z 0-9 _ -")
-    return tenant
-
-
-def field_of(secret: Mapping[str, str] | None, names: tuple[str, ...]) -> str | None:
-    """The value of the first field present, or of the only field there is; None without one."""
-    if not secret:
-        return None
-    for name in names:
-        value = secret.get(name, "").strip()
-        if value:
-            return value
-    values = list(secret.values())
-    return values[0].strip() or None if len(values) == 1 else None
-
-
-def allowed_base_url(url: str, hosts: tuple[str, ...]) -> str | None:
-    """Why a tenant must not use ``url``; None when it may.
-
-    Allowed is https, or http to loopback, to a host (any port) that ``hosts`` names.
-    """
-    try:
-        check_base_url(url)
-        parts = urlsplit(url)
-    except ValueError as exc:
-        return str(exc)
-    host = (parts.hostname or "").lower()
-    if parts.scheme != "https" and not is_loopback(host):
-        return "it must start with https://"
-    for pattern in (h.lower().strip("[]") for h in hosts):
-        below = pattern.startswith("*.") and host.endswith(pattern[1:]) and not _ADDRESS.fullmatch(host)
-        if host == pattern or below:
-            return None
-    return "its host is not among those the operator allows (SCAILOOKUP_TENANT_HOSTS)"
 
 
 Look = Callable[[str], Mapping[str, str] | None]
@@ -215,20 +173,56 @@ class Credentials:
         key = self._settings.grid_key.get_secret_value()
         return Grant("env", upstream.base_url, _bearer(key), key)
 
-    def _stored(self, auth: Bearer | Header | Basic, upstream: Upstream, caller: Caller, look: Look) -> Grant:
-        ref = SecretRef.parse(auth.secret)
-        secret = look(ref.path.replace("{tenant}", _legal(caller.tenant)))
-        value = (secret or {}).get(ref.field, "").strip() if ref.field else field_of(secret, KEY_FIELDS)
-        if not value or not (isinstance(auth, Basic) or _sendable(value)):
+    def _stored(self, auth: Stored, upstream: Upstream, caller: Caller, look: Look) -> Grant:
+        ref = auth.ref
+        fields: Mapping[str, str] | None
+        if ref.setting is not None:
+            step, fields = "env", {"value": self._settings.own.secret(ref.setting)}
+            where = f"set `{ref.setting}`"
+        else:
+            step = "tenant" if ref.per_tenant else "shared"
+            fields = look(ref.path.replace("{tenant}", legal(caller.tenant)))
+            where = f"store it at `{ref.path}` in the secret store"
+        client = isinstance(auth, ClientCredentials)
+        value = (fields or {}).get(ref.field, "").strip() if ref.field else field_of(fields, _names(auth))
+        if not value or not (client or isinstance(auth, Basic) or _sendable(value)):
             raise MissingCredentials(
-                f"there is no usable secret for the upstream {upstream.name}",
-                f"The operator must store it at `{ref.path}` in the secret store.",
+                f"there is no usable secret for the upstream {upstream.name}", f"The operator must {where}."
             )
-        step = "tenant" if ref.per_tenant else "shared"
+        if isinstance(auth, ClientCredentials):
+            return _exchanged(auth, upstream, Grant(step, upstream.base_url, (), value), fields or {})
         return Grant(step, upstream.base_url, _signed(auth, value), value)
 
 
-def _signed(auth: Bearer | Header | Basic, value: str) -> tuple[tuple[str, str], ...]:
+def _names(auth: Stored) -> tuple[str, ...]:
+    """Where the value stands in a secret whose field is not said."""
+    client = isinstance(auth, ClientCredentials)
+    return ("client_secret", *KEY_FIELDS) if client else KEY_FIELDS
+
+
+def _exchanged(auth: ClientCredentials, upstream: Upstream, grant: Grant, fields: Mapping[str, str]) -> Grant:
+    """A grant to be signed with a token when the call is made; its secret is what answers are kept under."""
+    client_id = auth.client_id or fields.get("client_id", "").strip()
+    if not client_id:
+        raise MissingCredentials(
+            f"there is no client id for the upstream {upstream.name}",
+            f"The operator must store `client_id` beside `client_secret` at `{auth.ref.path}`.",
+        )
+    return replace(
+        grant,
+        exchange=Exchange(
+            upstream.name,
+            auth.token_url,
+            client_id,
+            grant.secret,
+            auth.scope,
+            tuple(auth.more.items()),
+            auth.in_body,
+        ),
+    )
+
+
+def _signed(auth: Bearer | Header | Basic, value: str) -> Headers:
     if isinstance(auth, Bearer):
         return _bearer(value)
     if isinstance(auth, Header):
@@ -237,7 +231,7 @@ def _signed(auth: Bearer | Header | Basic, value: str) -> tuple[tuple[str, str],
     return (("Authorization", "Basic " + base64.b64encode(pair.encode()).decode()),)
 
 
-def _bearer(value: str) -> tuple[tuple[str, str], ...]:
+def _bearer(value: str) -> Headers:
     return (("Authorization", f"Bearer {value}"),)
 
 

@@ -1,0 +1,23 @@
+"""Which credential goes upstream, where it lies, and tokens that are fetched with one."""
+
+from scailookup.credentials.chain import Credentials
+from scailookup.credentials.paths import (
+    BASE_URL_FIELDS,
+    KEY_FIELDS,
+    allowed_base_url,
+    base_url_path,
+    field_of,
+    key_path,
+)
+from scailookup.credentials.tokens import AccessTokens
+
+__all__ = [
+    "BASE_URL_FIELDS",
+    "KEY_FIELDS",
+    "AccessTokens",
+    "Credentials",
+    "allowed_base_url",
+    "base_url_path",
+    "field_of",
+    "key_path",
+]

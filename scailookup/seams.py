@@ -1,0 +1,61 @@
+"""The Protocols that the rooms are joined by; tests put their fakes here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+from scailookup.model import Errand, Judged, Reply, Request
+
+__all__ = ["Fetch", "Judge", "Secret", "SecretStore", "Secrets", "WayOut"]
+
+_T = TypeVar("_T")
+Secret = Mapping[str, str]
+Judge = Callable[[Reply], Awaitable[Judged[_T]]]
+
+
+class Fetch(Protocol):
+    """Send one request; the only thing the rooms know of the transport.
+
+    ``deadline`` is a time of ``time.monotonic``, which is the loop's clock too. Raises CallFailed.
+    """
+
+    def __call__(self, request: Request, *, deadline: float) -> Awaitable[Reply]: ...
+
+
+class SecretStore(Protocol):
+    """Where secrets lie. A secret is a flat mapping of strings."""
+
+    name: str
+
+    async def read(self, path: str) -> Secret | None:
+        """The secret at ``path``, None when there is none; raises SecretsUnavailable."""
+
+    async def write(self, path: str, data: Secret) -> None:
+        """Set or replace the secret; raises SecretsUnavailable."""
+
+    async def probe(self) -> None:
+        """Raise SecretsUnavailable unless the store answers and knows us."""
+
+    async def close(self) -> None:
+        """Stop what runs in the background."""
+
+
+class Secrets(Protocol):
+    """Secrets as the rooms above use them: held, coalesced, kept through outages."""
+
+    async def get(self, path: str, *, fresh: bool = False) -> Secret | None:
+        """The secret at ``path``, None when there is none; raises SecretsUnavailable."""
+
+    def held(self, path: str) -> Secret | None:
+        """The same from memory alone; raises LookupError when a fresh value is not held."""
+
+    async def put(self, path: str, data: Secret) -> None:
+        """Set or replace the secret; raises SecretsUnavailable."""
+
+
+class WayOut(Protocol):
+    """The transport, as a lookup sees it: the one way to an upstream."""
+
+    async def call(self, errand: Errand, judge: Judge[_T]) -> _T:
+        """Make one call and have ``judge`` read the reply; raises CallFailed or Overloaded."""
