@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import dataclasses
 import importlib
 import pkgutil
@@ -102,3 +103,12 @@ def test_the_import_is_small():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "" == done.stdout.strip()
+
+
+def test_every_package_is_in_the_wheel():
+    """A package that setup.cfg does not name would be missing from what is installed."""
+    root = Path(__file__).resolve().parents[1] / "scailookup"  # the tree, not what is installed
+    cfg = configparser.ConfigParser()
+    cfg.read(root.parent / "setup.cfg", encoding="utf-8")
+    found = {".".join(("scailookup", *p.parent.relative_to(root).parts)) for p in root.rglob("__init__.py")}
+    assert found == set(cfg["options"]["packages"].split())
