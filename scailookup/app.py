@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import structlog
 from tornado.netutil import bind_sockets
@@ -19,10 +20,14 @@ from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
 from scailookup.transport import Circuits, Door, connect
+from scailookup.version import __version__
 from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Web
 from scailookup.web.listener import listener, url_of
 from scailookup.web.site import admin_site, public_site
+
+if TYPE_CHECKING:
+    from scailookup.shared import SharedCache
 
 __all__ = ["Service"]
 
@@ -56,11 +61,13 @@ class Service:
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
         self.web.verbose = settings.log_level == "debug"
         self.web.microcache = settings.microcache
-        self.cache = Memory(
-            Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
-        )
+        ages = Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
+        self._shared = self._open_shared(ages)
+        self.cache = Memory(ages, shared=self._shared.tier if self._shared else None)
         limits = Limits(settings.deadline, settings.max_pages, settings.max_rows)
-        self._lookups = Lookups(limits, self.cache, Credentials(settings, self.secrets), self._door)
+        pepper = self._shared.pepper if self._shared else None
+        credentials = Credentials(settings, self.secrets)
+        self._lookups = Lookups(limits, self.cache, credentials, self._door, pepper)
         scrubber.add_source(self._lookups.tokens.values)
         self._servers = [listener(Front(public_site(self.web, self.plugins, self._lookups, self.ready)))]
         if settings.admin_host is not None:
@@ -78,6 +85,26 @@ class Service:
         audience = given.audience or ""
         tokens = Tokens(self._keys, audience=audience, base_url=given.scaikey_url, issuer=given.issuer)
         return Guard(tokens, permissions, principal)
+
+    def _open_shared(self, ages: Ages) -> SharedCache | None:
+        """The cache of all processes, where one is wanted; only then is anything of it imported."""
+        if self._settings.cache_url is None:
+            return None
+        from scailookup.shared import open_shared
+
+        given = self._settings
+        lists, deadlines = [], [given.deadline]
+        for plugin, upstream in self.plugins.upstreams:
+            for lookup in upstream.lookups:
+                lists.append((plugin.distribution, plugin.version, upstream.name, lookup.name, lookup.path))
+                deadlines.append(lookup.deadline or upstream.deadline or 0.0)
+        # Processes that would make another list of the same upstream answer share nothing.
+        bounds = (__version__, given.max_body, given.max_pages, given.max_rows)
+        own = [(name, shown) for name, shown, _ in given.own.values()]
+        kind = repr((bounds, own, sorted(lists))).encode()
+        shared = open_shared(given, kind, ages, patience=max(deadlines))
+        self.secrets.changed = shared.tell_secret
+        return shared
 
     def _observe(self, call: Call) -> None:
         self.metrics.called(call)
@@ -101,6 +128,8 @@ class Service:
             server.add_sockets(bound)
         self.port = sockets[0][0].getsockname()[1]
         self.url = url_of(settings.host, self.port)
+        if self._shared is not None:
+            self._shared.start(on_refused=self.cache.drop, on_secret=self.secrets.doubt)
         _log.info("listening", url=self.url, port=self.port, admin_url=self.admin_url)
 
     async def stop(self) -> None:
@@ -116,5 +145,7 @@ class Service:
         await self._lookups.close()
         await self._door.close()
         await self._fetch.close()
+        if self._shared is not None:
+            await self._shared.close()
         await self.secrets.close()
         _log.info("stopped")

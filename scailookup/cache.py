@@ -18,12 +18,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from scailookup.errors import ScailookupError, UpstreamAuth, UpstreamError
 from scailookup.model import Answer, Form, Served
 
-__all__ = ["MAX_BYTES", "Ages", "Cache", "Flight", "Memory"]
+__all__ = ["MAX_BYTES", "Ages", "Cache", "Fetched", "Flight", "Hold", "Load", "Memory", "Shared"]
 
 MAX_BYTES = 64 * 1024 * 1024
 _ENTRY_WEIGHT = 1024
@@ -31,6 +32,7 @@ _MOST_FAILURES = 10_000
 _LONGEST_FAILURE = 3600.0
 
 Load = Callable[[], Awaitable[Answer]]
+Hold = Callable[[Answer, float], None]
 
 
 class Cache(Protocol):
@@ -64,7 +66,7 @@ class Flight(NamedTuple):
             served = self.task.result()
         except ScailookupError as exc:
             raise exc.again() from None
-        return served._replace(outcome="collapsed") if self.joined else served
+        return served._replace(outcome="collapsed") if self.joined and served.outcome == "miss" else served
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,50 @@ class Ages:
     stale: float
     stale_if_error: float
     failure: float
+
+    @property
+    def beyond(self) -> float:
+        """For how long after it stopped being fresh an answer may still be of use."""
+        return max(self.stale, self.stale_if_error)
+
+    def fresh_of(self, answer: Answer) -> float:
+        """For how long ``answer`` is fresh."""
+        return self.fresh if answer.fresh is None else answer.fresh
+
+    def usable(self, answer: Answer) -> float:
+        """How old ``answer`` may get before nothing can be done with it."""
+        return self.fresh_of(answer) + self.beyond
+
+    def failure_lasts(self, exc: UpstreamError) -> float:
+        """How long ``exc`` is remembered; 0 for not at all."""
+        if self.failure <= 0:
+            return 0.0
+        wait = exc.retry_after if exc.upstream_status == 429 and exc.retry_after else self.failure
+        return min(wait, _LONGEST_FAILURE)
+
+
+class Fetched(NamedTuple):
+    """An answer and its age in seconds.
+
+    ``outcome`` is miss, shared (another process held it) or collapsed (another process fetched it).
+    """
+
+    answer: Answer
+    age: float = 0.0
+    outcome: str = "miss"
+
+
+class Shared(Protocol):
+    """A cache of many processes, behind the memory of each. It never fails a lookup by failing itself."""
+
+    async def fetch(self, key: bytes, load: Load, hold: Hold) -> Fetched:
+        """The answer, held there or by one ``load`` for all; raises what ``load`` raised, here or elsewhere.
+
+        An answer past fresh that is found on the way is given to ``hold`` with its age.
+        """
+
+    def forgive(self, key: bytes) -> None:
+        """Forget that the lookup failed a moment ago."""
 
 
 @dataclass(slots=True)
@@ -99,9 +145,15 @@ class Memory:
     """The cache of one process, bounded by bytes; the least recently used entry leaves first."""
 
     def __init__(
-        self, ages: Ages, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic
+        self,
+        ages: Ages,
+        *,
+        shared: Shared | None = None,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ages = ages
+        self._shared = shared
         self._max_bytes = max_bytes
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
@@ -140,18 +192,31 @@ class Memory:
         try:
             return await self._join(key, load)
         except ScailookupError as exc:
-            entry = self._entries.get(key)
-            if (
-                entry is None
-                or isinstance(exc, UpstreamAuth)
-                or not self._young(entry, self._ages.stale_if_error)
-            ):
+            served = self._stand_in(key, exc)
+            if served is None:
                 raise
-            return self._stale(key, entry, "stale-if-error", exc)
+            return served
 
     def forgive(self, key: bytes) -> None:
         """Forget the failure under ``key``."""
         self._failures.pop(key, None)
+        if self._shared is not None:
+            self._shared.forgive(key)
+
+    def drop(self, key: bytes) -> None:
+        """Forget the answer under ``key``: somebody was refused it."""
+        self._drop(key)
+
+    def _stand_in(self, key: bytes, exc: ScailookupError) -> Served | None:
+        """An older answer in the place of a failure; a refusal has none."""
+        entry = self._entries.get(key)
+        if (
+            entry is None
+            or isinstance(exc, UpstreamAuth)
+            or not self._young(entry, self._ages.stale_if_error)
+        ):
+            return None
+        return self._stale(key, entry, "stale-if-error", exc)
 
     def _young(self, entry: _Entry, more: float) -> bool:
         """Whether an answer may still be given ``more`` seconds after it stopped being fresh."""
@@ -201,16 +266,31 @@ class Memory:
 
     async def _fly(self, key: bytes, load: Load) -> Served:
         try:
-            answer = await load()
-        except UpstreamError as exc:
+            fetched = (
+                Fetched(await load())
+                if self._shared is None
+                else await self._shared.fetch(key, load, partial(self._take_over, key))
+            )
+        except ScailookupError as exc:
             if isinstance(exc, UpstreamAuth):
                 self._drop(key)
-            self._remember(key, exc)
-            raise
+            if isinstance(exc, UpstreamError):
+                self._remember(key, exc)
+            # Nobody but this flight knows what it took over on the way.
+            served = self._stand_in(key, exc) if self._shared is not None else None
+            if served is None:
+                raise
+            return served
+        answer, age, outcome = fetched
         form = Form(answer.body)
-        fresh = self._ages.fresh if answer.fresh is None else answer.fresh
-        self._keep(key, answer, form, fresh)
-        return Served(answer, form, "miss", 0.0, fresh)
+        self._keep(key, answer, form, age)
+        return Served(answer, form, outcome, age, self._ages.fresh_of(answer) - age)
+
+    def _take_over(self, key: bytes, answer: Answer, age: float) -> None:
+        """Hold what another process held, so that it may stand in as if it had been here all along."""
+        entry = self._entries.get(key)
+        if entry is None or entry.stored < self._clock() - age:
+            self._keep(key, answer, Form(answer.body), age)
 
     def _remembered(self, key: bytes) -> UpstreamError | None:
         """The failure of a moment ago, with what is left of its Retry-After."""
@@ -224,23 +304,23 @@ class Memory:
         return exc.later(max(1, math.ceil(exc.retry_after - (now - since))))
 
     def _remember(self, key: bytes, exc: UpstreamError) -> None:
-        if self._ages.failure <= 0:
+        lasts = self._ages.failure_lasts(exc)
+        if lasts <= 0:
             return
-        wait = exc.retry_after if exc.upstream_status == 429 and exc.retry_after else self._ages.failure
-        now = self._clock()
-        self._failures[key] = (now, now + min(wait, _LONGEST_FAILURE), exc.later(exc.retry_after))
+        since = self._clock() - exc.age
+        self._failures[key] = (since, since + lasts, exc.later(exc.retry_after))
         self._failures.move_to_end(key)
         if len(self._failures) > _MOST_FAILURES:
             self._failures.popitem(last=False)
 
-    def _keep(self, key: bytes, answer: Answer, form: Form, fresh: float) -> None:
+    def _keep(self, key: bytes, answer: Answer, form: Form, age: float) -> None:
         self._drop(key)
         self._failures.pop(key, None)
         weight = form.weight + len(key) + _ENTRY_WEIGHT
-        usable = fresh + max(self._ages.stale, self._ages.stale_if_error)
-        if usable <= 0 or weight > self._max_bytes:
+        if self._ages.usable(answer) <= 0 or weight > self._max_bytes:
             return
-        self._entries[key] = _Entry(answer, form, self._clock(), fresh, weight)
+        fresh = self._ages.fresh_of(answer)
+        self._entries[key] = _Entry(answer, form, self._clock() - age, fresh, weight)
         self.bytes += weight
         while self.bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))

@@ -80,7 +80,7 @@ def plugins(as_json: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(as_json: bool) -> None:
-    """Say what is configured and whether ScaiKey, the secret store and each upstream answer.
+    """Say what is configured and whether ScaiKey, stores, shared cache and upstreams answer.
 
     Status 0: all is well; 1: something is not; 2: the settings cannot work.
     """

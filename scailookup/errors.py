@@ -188,6 +188,7 @@ class UpstreamError(ScailookupError):
         self.upstream_status = upstream_status
         self.retry_after = retry_after
         self.remembered = False
+        self.age = 0.0  # seconds since it happened, when it was met by another process
 
     def later(self, retry_after: int | None) -> UpstreamError:
         """The same failure told again, with what is left to wait, marked as remembered."""

@@ -272,7 +272,8 @@ class Served(NamedTuple):
     """An answer as it is given to one caller.
 
     ``age`` in seconds; ``ttl`` is the freshness left, negative when stale;
-    ``outcome`` is hit, stale, stale-if-error, miss or collapsed (joined another's flight).
+    ``outcome`` is hit, stale, stale-if-error, miss, collapsed (joined another's flight) or shared
+    (held by another process).
     ``failure`` is why an answer that is too old is given.
     """
 

@@ -85,7 +85,7 @@ async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Settings, ScaiKey, the secret store, each upstream address, each plugin. Raises SettingsError first."""
+    """Settings, ScaiKey, the stores, each upstream address, each plugin. Raises SettingsError first."""
     plugins = discover(settings)
     plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0)))
     settings.own.refuse_unknown(plugins.absent)
@@ -98,6 +98,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     try:
         yield await _identity(settings, client)
         yield await _store(settings, client)
+        if settings.cache_url is not None:
+            yield await _shared(settings)
         for upstreams in _addresses(plugins):
             yield await _address(upstreams, settings)
         for plugin in plugins.all:
@@ -138,6 +140,20 @@ async def _store(settings: Settings, fetch: Fetch) -> Finding:
     finally:
         await store.close()
     return Finding("secret store", True, f"{settings.stores[0]} answers and knows us")
+
+
+async def _shared(settings: Settings) -> Finding:
+    from scailookup.shared import probe_shared  # only where it is wanted
+
+    reason = await probe_shared(settings)
+    if reason is not None:
+        return Finding(
+            "shared cache",
+            False,
+            f"SCAILOOKUP_CACHE_URL: {reason}",
+            "Check the address, the user's rights, and that Redis runs; until then processes share nothing.",
+        )
+    return Finding("shared cache", True, "SCAILOOKUP_CACHE_URL answers and takes writes")
 
 
 def _addresses(plugins: Plugins) -> list[list[Upstream]]:

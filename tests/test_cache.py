@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from fakes import FakeClock
 
-from scailookup.cache import Ages, Memory
+from scailookup.cache import Ages, Fetched, Hold, Load, Memory
 from scailookup.errors import Overloaded, ScailookupError, UpstreamApi, UpstreamAuth
 from scailookup.model import SMALLEST_PACKED, Answer, Form, Served
 
@@ -772,3 +772,143 @@ def test_what_compresses_badly_is_tried_once():
     before = form.is_packed
     form.packed()
     assert (False, True) == (before, form.is_packed)
+
+
+# A cache of all processes behind this one
+
+
+class Others:
+    """A Shared that says what it is told; ``older`` is found on the way, with its age."""
+
+    def __init__(self, outcome: object = None, older: tuple[Answer, float] | None = None) -> None:
+        self.outcome, self.older = outcome, older
+        self.asked = 0
+        self.forgiven: list[bytes] = []
+
+    async def fetch(self, key: bytes, load: Load, hold: Hold) -> Fetched:
+        self.asked += 1
+        if self.older is not None:
+            hold(*self.older)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome if isinstance(self.outcome, Fetched) else Fetched(await load())
+
+    def forgive(self, key: bytes) -> None:
+        self.forgiven.append(key)
+
+
+def behind(others: Others) -> World:
+    """A cache with others behind it."""
+    world = World()
+    world.cache = Memory(Ages(FRESH, STALE, STALE_IF_ERROR, FAILURE), shared=others, clock=world.clock)
+    return world
+
+
+@pytest.mark.gen_test
+async def test_what_others_hold_is_served_with_its_age():
+    """An answer of another process is as old as it is, here too, and no call of ours."""
+    world = behind(Others(Fetched(answer("theirs"), 10.0, "shared")))
+    served = await world.ask()
+    assert ("shared", 10.0, 5.0, 0) == (served.outcome, served.age, served.ttl, world.calls)
+
+
+@pytest.mark.gen_test
+async def test_what_others_held_is_a_hit_after_that():
+    """It is kept as long as it is fresh, counted from when it was fetched, and nobody is asked for it."""
+    others = Others(Fetched(answer("theirs"), 10.0, "shared"))
+    world = behind(others)
+    await world.ask()
+    served = await world.ask(after=4.0)
+    world.clock.now += 1.0
+    assert ("hit", 14.0, 1, None) == (served.outcome, served.age, others.asked, world.cache.peek(KEY))
+
+
+@pytest.mark.gen_test
+async def test_a_hit_asks_no_others():
+    """What is fresh here never waits for anybody."""
+    others = Others()
+    world = behind(others)
+    await world.ask()
+    outcomes = [(await world.ask()).outcome for _ in range(3)]
+    assert (["hit"] * 3, 1) == (outcomes, others.asked)
+
+
+@pytest.mark.gen_test
+async def test_those_who_join_are_told_where_it_came_from():
+    """A flight that found the answer with others is a shared one for each who waited."""
+    world = behind(Others(Fetched(answer("theirs"), 1.0, "shared")))
+    assert {"shared"} == {(await asked).outcome for asked in world.ask_soon(3)}
+
+
+@pytest.mark.gen_test
+async def test_an_older_answer_of_others_stands_in():
+    """A process that holds nothing has what others held when the upstream fails."""
+    world = behind(Others(failed(), older=(answer("old"), 100.0)))
+    served = await world.ask()
+    assert ("stale-if-error", ["old"], 100.0) == (served.outcome, served.answer.rows(), served.age)
+
+
+@pytest.mark.gen_test
+async def test_an_answer_of_others_that_is_too_old_does_not():
+    """Past stale-if-error the failure is told."""
+    world = behind(Others(failed(), older=(answer("old"), FRESH + STALE_IF_ERROR)))
+    assert isinstance(await world.failure(), UpstreamApi)
+
+
+@pytest.mark.gen_test
+async def test_nothing_stands_in_for_a_refusal_by_others():
+    """A refusal takes away what was found on the way, too."""
+    world = behind(Others(refused(), older=(answer("old"), 100.0)))
+    failure = await world.failure()
+    assert (True, 0) == (isinstance(failure, UpstreamAuth), len(world.cache))
+
+
+@pytest.mark.gen_test
+async def test_a_younger_answer_of_ours_is_not_replaced():
+    """What others held longer ago does not take the place of what is held here."""
+    others = Others()
+    world = behind(others)
+    await world.ask()
+    others.outcome, others.older = failed(), (answer("old"), 200.0)
+    served = await world.ask(after=80.0)
+    assert ("stale-if-error", [1], 80.0) == (served.outcome, served.answer.rows(), served.age)
+
+
+@pytest.mark.gen_test
+async def test_a_failure_of_others_lasts_from_when_it_happened():
+    """It is remembered here for what is left of its time, no longer."""
+    exc = failed()
+    exc.age = 0.6
+    others = Others(exc)
+    world = behind(others)
+    await world.failure()
+    await world.failure(after=0.3)
+    before = others.asked
+    await world.failure(after=0.2)
+    assert (1, 2) == (before, others.asked)
+
+
+@pytest.mark.gen_test
+async def test_what_is_left_of_a_retry_after_is_counted_from_then():
+    """A 429 met elsewhere ten seconds ago has ten seconds less to wait."""
+    exc = failed(429, retry_after=30)
+    exc.age = 10.0
+    world = behind(Others(exc))
+    await world.failure()
+    assert 15 == (await world.failure(after=5.0)).extra["retry_after"]
+
+
+def test_others_forgive_as_well():
+    """The one more try is not spoiled by what others remember."""
+    others = Others()
+    behind(others).cache.forgive(KEY)
+    assert [KEY] == others.forgiven
+
+
+@pytest.mark.gen_test
+async def test_what_others_were_refused_is_dropped():
+    """News of a refusal take the answer out of memory and out of the account."""
+    world = World()
+    await world.ask()
+    world.cache.drop(KEY)
+    assert (None, 0, 0) == (world.cache.peek(KEY), len(world.cache), world.cache.bytes)

@@ -466,3 +466,101 @@ async def test_close_ends_the_reads_under_way(world):
     await world.held.close()
     await asyncio.gather(caller, return_exceptions=True)
     assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+# Other processes
+
+
+def told(world: World) -> list[str]:
+    """What the holder says was changed here."""
+    paths: list[str] = []
+    world.held.changed = paths.append
+    return paths
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", [PATH, None])
+async def test_what_others_changed_is_read_anew(world, path):
+    """A secret in doubt, or every one, is asked of the store before it is answered again."""
+    await world.held.get(PATH)
+    world.store.data[PATH] = NEW
+    world.held.doubt(path)
+    assert NEW == await world.held.get(PATH)
+
+
+@pytest.mark.gen_test
+async def test_what_is_in_doubt_is_not_at_hand(world):
+    """A hit may not use it either."""
+    await world.held.get(PATH)
+    world.held.doubt(PATH)
+    with pytest.raises(LookupError):
+        world.held.held(PATH)
+
+
+@pytest.mark.gen_test
+async def test_a_read_begun_before_the_doubt_does_not_end_it(world):
+    """What was on its way when the news came may be what was there before."""
+    gate = world.gate()
+    asked = asyncio.ensure_future(world.held.get(PATH))
+    await settle()
+    world.held.doubt(PATH)
+    world.store.data[PATH] = NEW
+    gate.set()
+    await asked
+    assert NEW == await world.held.get(PATH)
+
+
+@pytest.mark.gen_test
+async def test_what_is_in_doubt_stands_in_for_a_failing_store(world):
+    """News is no reason to fail when the store is down."""
+    await world.held.get(PATH)
+    world.held.doubt(PATH)
+    world.store.failing = True
+    assert OLD == await world.held.get(PATH)
+
+
+@pytest.mark.gen_test
+async def test_doubting_what_is_not_held_is_nothing(world):
+    """News of a secret that nobody asked for here is passed over."""
+    world.held.doubt("other")
+    assert OLD == await world.held.get(PATH)
+
+
+@pytest.mark.gen_test
+async def test_a_write_is_told(world):
+    """Others must hear of a key that was set here."""
+    paths = told(world)
+    await world.held.put(PATH, NEW)
+    assert [PATH] == paths
+
+
+@pytest.mark.gen_test
+async def test_a_write_that_failed_is_told(world):
+    """It may have landed all the same."""
+    paths, world.store.failing = told(world), True
+    with pytest.raises(SecretsUnavailable):
+        await world.held.put(PATH, NEW)
+    assert [PATH] == paths
+
+
+@pytest.mark.gen_test
+async def test_a_change_that_a_refusal_brought_to_light_is_told_once(world):
+    """A key read afresh after a 401 that differs from the one held is news, once for all who asked."""
+    paths = told(world)
+    await world.held.get(PATH)
+    world.store.data[PATH] = NEW
+    await asyncio.gather(*(world.held.get(PATH, fresh=True) for _ in range(5)))
+    assert [PATH] == paths
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_an_ordinary_read_is_no_news(world, fresh):
+    """Reading what did not change, or reading on time what did, tells nobody: each process does so itself."""
+    paths = told(world)
+    await world.held.get(PATH)
+    if not fresh:
+        world.store.data[PATH] = NEW
+        world.clock.now += 61
+    await world.held.get(PATH, fresh=fresh)
+    assert [] == paths

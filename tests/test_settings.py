@@ -16,6 +16,7 @@ SECRETS = {
     "VAULT_SECRET_ID": "vault_secret_id",
     "SCAIVAULT_TOKEN": "scaivault_token",
     "SCAILOOKUP_CACHE_URL": "cache_url",
+    "SCAILOOKUP_CACHE_KEY": "cache_key",
     "SCAILOOKUP_PROXY": "proxy",
 }
 
@@ -54,6 +55,7 @@ def refused(**names: str) -> str:
         ("secret_fresh", 60.0),
         ("secret_hold", 600.0),
         ("cache_url", None),
+        ("cache_key", None),
         ("admin_host", "127.0.0.1"),
         ("admin_port", 8002),
         ("cors_origins", ()),
@@ -272,8 +274,12 @@ def test_no_password_of_a_url_in_a_refusal(url):
 @pytest.mark.parametrize("name", SECRETS)
 def test_no_secret_in_a_repr(name):
     """Settings that are printed show no secret."""
-    values = {"SCAILOOKUP_CACHE_URL": f"redis://:{MARK}@c", "SCAILOOKUP_PROXY": f"http://u:{MARK}@p"}
-    found = settings(**{name: values.get(name, MARK)})
+    values = {
+        "SCAILOOKUP_CACHE_URL": f"redis://:{MARK}@c",
+        "SCAILOOKUP_CACHE_KEY": MARK * 2,
+        "SCAILOOKUP_PROXY": f"http://u:{MARK}@p",
+    }
+    found = settings(**{"SCAILOOKUP_CACHE_KEY": "k" * 32, name: values.get(name, MARK)})
     assert (False, False) == (MARK in repr(found), MARK in str(found.model_dump()))
 
 
@@ -281,6 +287,63 @@ def test_all_secrets_are_known_for_scrubbing():
     """Every secret setting is handed to the scrubber."""
     kinds = {name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)}
     assert (set(SECRETS.values()), [MARK]) == (kinds, settings(SCAIGRID_API_KEY=MARK).secrets())
+
+
+# The shared cache
+
+KEY = "a-key-of-thirty-two-characters-or-more"
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "reason"),
+    [
+        ("http://cache", KEY, "must start with redis://"),
+        ("redis://", KEY, "names no host"),
+        ("redis://:6379", KEY, "names no host"),
+        ("redis://cache:port", KEY, "must start with"),
+        ("unix://", KEY, "names no host, or no socket"),
+        ("rediss://cache?ssl_cert_reqs=none", KEY, "the parameters db and ssl_ca_certs"),
+        ("redis://cache?socket_timeout=60", KEY, "the parameters db and ssl_ca_certs"),
+        ("redis://cache", None, "needs SCAILOOKUP_CACHE_KEY"),
+        ("redis://cache", KEY[:31], "32 characters or more"),
+    ],
+)
+def test_a_shared_cache_that_cannot_work(url, key, reason):
+    """A bad address, a parameter that could weaken TLS, or no good key stops the start with one line."""
+    line = refused(SCAILOOKUP_CACHE_URL=url, **({"SCAILOOKUP_CACHE_KEY": key} if key else {}))
+    assert (True, True, 1, False) == (
+        *(reason in line, "SCAILOOKUP_CACHE_URL" in line, len(line.splitlines())),
+        KEY[:31] in line,
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache",
+        "redis://user:word@cache:6379/1",
+        "rediss://cache?ssl_ca_certs=/etc/ca.pem",
+        "unix:///run/redis.sock?db=2",
+    ],
+)
+def test_addresses_of_a_shared_cache(url):
+    """Plain, with a user, over TLS with a CA of one's own, or on a socket."""
+    found = settings(SCAILOOKUP_CACHE_URL=url, SCAILOOKUP_CACHE_KEY=KEY)
+    assert url == found.cache_url.get_secret_value()
+
+
+def test_a_key_without_a_cache_is_said_to_have_no_effect():
+    """The operator hears of a key that seals nothing."""
+    warnings = settings(SCAILOOKUP_CACHE_KEY=KEY).warnings()
+    assert any("SCAILOOKUP_CACHE_KEY has no effect" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("name", ["SCAILOOKUP_CACHE_URL", "SCAILOOKUP_PROXY"])
+def test_a_password_in_an_address_is_scrubbed_alone_too(name):
+    """The password is known by itself, as it stands in the address and as it is meant."""
+    scheme = "redis" if name == "SCAILOOKUP_CACHE_URL" else "http"
+    found = settings(**{name: f"{scheme}://u:pa%23ssword@host:1", "SCAILOOKUP_CACHE_KEY": KEY}).secrets()
+    assert {"pa%23ssword", "pa#ssword"} <= set(found)
 
 
 # The rest

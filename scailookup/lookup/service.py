@@ -73,15 +73,22 @@ class Launched(NamedTuple):
 
 
 class Lookups:
-    """Answers lookups."""
+    """Answers lookups. ``pepper`` is what processes that share a cache hash its keys with."""
 
-    def __init__(self, limits: Limits, cache: Cache, credentials: Credentials, way_out: WayOut) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        cache: Cache,
+        credentials: Credentials,
+        way_out: WayOut,
+        pepper: bytes | None = None,
+    ) -> None:
         self._limits = limits
         self._cache = cache
         self._credentials = credentials
         self._way_out = way_out
         self.tokens = AccessTokens(way_out)
-        self._pepper = secrets.token_bytes(32)
+        self._pepper = pepper or secrets.token_bytes(32)
 
     async def answer(
         self,

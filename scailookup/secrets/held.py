@@ -57,7 +57,8 @@ class HeldSecrets:
     memory, how long it stands in for a failing store, and how long "there is none" is
     remembered. ``fresh=0`` reads every time. A store that hangs longer than ``patience``
     seconds is answered for by the value still held: it must not eat the deadline of a
-    lookup. At most ``size`` paths are held; the least recently used leaves.
+    lookup. At most ``size`` paths are held; the least recently used leaves. ``changed`` is
+    told the path of each secret that was, or may have been, changed here.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class HeldSecrets:
         self._tasks: set[asyncio.Task[None]] = set()
         self._number = 0
         self._values: tuple[str, ...] | None = ()
+        self.changed: Callable[[str], None] = lambda path: None
 
     async def get(self, path: str, *, fresh: bool = False) -> Secret | None:
         """The secret at ``path``, None when there is none or no store.
@@ -131,6 +133,17 @@ class HeldSecrets:
                 retry_after=None,
             )
         await asyncio.shield(self._own(self._write(self._store, path, dict(data))))
+
+    def doubt(self, path: str | None) -> None:
+        """Ask the store before answering ``path`` again, or any path with None: it may have changed there.
+
+        What is held still stands in for a store that fails.
+        """
+        for known in (path,) if path is not None else tuple(self._entries):
+            entry = self._entries.get(known)
+            if entry is not None:
+                entry.fresh_until, entry.doubt = _FOREVER_AGO, self._number
+            self._reads.pop(known, None)
 
     def values(self) -> Iterable[str]:
         """Every string of every secret held, for scrubbing texts; a snapshot."""
@@ -193,7 +206,7 @@ class HeldSecrets:
             return running.task
         assert self._store is not None
         self._number += 1
-        task = self._own(self._fill(self._store, path, entry, self._number))
+        task = self._own(self._fill(self._store, path, entry, self._number, forced))
         read = self._reads[path] = _Read(task, forced)
         task.add_done_callback(lambda _: self._forget(path, read))
         return task
@@ -202,7 +215,8 @@ class HeldSecrets:
         if self._reads.get(path) is read:
             del self._reads[path]
 
-    async def _fill(self, store: SecretStore, path: str, entry: _Entry, number: int) -> None:
+    async def _fill(self, store: SecretStore, path: str, entry: _Entry, number: int, forced: bool) -> None:
+        before = entry.value
         try:
             value = await store.read(path)
         except SecretsUnavailable as failure:
@@ -212,16 +226,17 @@ class HeldSecrets:
                 entry.retry_at = self._clock() + _PAUSE
             return
         self._keep(entry, value, number)
+        if forced and before is not None and value != before:
+            self.changed(path)  # others hold what was just refused here
 
     async def _write(self, store: SecretStore, path: str, data: dict[str, str]) -> None:
         try:
             await store.write(path, data)
         except SecretsUnavailable:
-            # It may have landed all the same: ask the store before answering again.
-            entry = self._entry(path)
-            entry.fresh_until, entry.doubt = _FOREVER_AGO, self._number
-            self._reads.pop(path, None)
+            self.doubt(path)  # it may have landed all the same
             raise
+        finally:
+            self.changed(path)
         self._number += 1
         self._keep(self._entry(path), data, self._number)
 

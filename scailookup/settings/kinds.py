@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from scailookup.checks import check_base_url, check_upstream_path
+
+_SHORTEST_KEY = 32
 
 
 def is_loopback(host: str) -> bool:
@@ -76,6 +78,38 @@ def origins(value: object) -> object:
         if parts.scheme not in ("http", "https") or word != f"{parts.scheme}://{parts.netloc}":
             raise ValueError(f"{word!r} is not an origin such as https://app.example.com")
     return words
+
+
+def cache_problems(url: str, key: SecretStr | None) -> list[str]:
+    """What is wrong with the address of the shared cache and the key that seals what lies there."""
+    problems = []
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, named = urlsplit(""), False
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        problems.append("SCAILOOKUP_CACHE_URL must start with redis://, rediss:// or unix://")
+    elif not (parts.path if parts.scheme == "unix" else named):
+        problems.append("SCAILOOKUP_CACHE_URL names no host, or no socket")
+    elif not set(parse_qs(parts.query, keep_blank_values=True)) <= {"db", "ssl_ca_certs"}:
+        # Others could switch the checks of TLS off, or a timeout.
+        problems.append("SCAILOOKUP_CACHE_URL may have the parameters db and ssl_ca_certs, no others")
+    if key is None or len(key.get_secret_value()) < _SHORTEST_KEY:
+        problems.append(
+            "SCAILOOKUP_CACHE_URL needs SCAILOOKUP_CACHE_KEY: "
+            f"{_SHORTEST_KEY} characters or more, the same on all hosts"
+        )
+    return problems
+
+
+def passwords(url: SecretStr | None) -> list[str]:
+    """The password in an address, as it stands there and as it is meant."""
+    try:
+        word = urlsplit(url.get_secret_value()).password if url else None
+    except ValueError:
+        word = None
+    return list(dict.fromkeys((word, unquote(word)))) if word else []
 
 
 Url = Annotated[str, BeforeValidator(base_url)]

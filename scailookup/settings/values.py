@@ -20,10 +20,12 @@ from scailookup.settings.kinds import (
     Source,
     Url,
     Words,
+    cache_problems,
     host_patterns,
     is_loopback,
     listener,
     origins,
+    passwords,
     split,
     upstream_path,
 )
@@ -103,6 +105,7 @@ class Settings(BaseSettings):
     secret_hold: Seconds = _name("SCAILOOKUP_SECRET_HOLD", 600.0)
     microcache: int = _name("SCAILOOKUP_MICROCACHE", 0, ge=0, le=60)
     cache_url: Secret | None = _name("SCAILOOKUP_CACHE_URL")
+    cache_key: Secret | None = _name("SCAILOOKUP_CACHE_KEY")
     admin: Annotated[str, BeforeValidator(listener)] = _name("SCAILOOKUP_ADMIN", "127.0.0.1:8002")
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = _name(
         "SCAILOOKUP_CORS_ORIGINS", ()
@@ -184,12 +187,8 @@ class Settings(BaseSettings):
 
     def _other_problems(self) -> list[str]:
         problems = []
-        if self.cache_url and urlsplit(self.cache_url.get_secret_value()).scheme not in (
-            "redis",
-            "rediss",
-            "unix",
-        ):
-            problems.append("SCAILOOKUP_CACHE_URL must start with redis://, rediss:// or unix://")
+        if self.cache_url:
+            problems += cache_problems(self.cache_url.get_secret_value(), self.cache_key)
         if self.proxy and urlsplit(self.proxy.get_secret_value()).scheme not in (
             "http",
             "https",
@@ -244,9 +243,10 @@ class Settings(BaseSettings):
         return self._own.of(name, kind)
 
     def secrets(self) -> list[str]:
-        """Every secret value the settings hold, plugins' own among them, for scrubbing."""
+        """Every secret value the settings hold, for scrubbing; of an address its password besides."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        return [v.get_secret_value() for v in values if isinstance(v, SecretStr)] + self._own.secrets()
+        found = [v.get_secret_value() for v in values if isinstance(v, SecretStr)] + self._own.secrets()
+        return [*found, *(word for url in (self.cache_url, self.proxy) for word in passwords(url))]
 
     def warnings(self) -> list[str]:
         """What works and is probably not meant."""
@@ -265,8 +265,8 @@ class Settings(BaseSettings):
             found.append("SCAIGRID_API_KEY is ignored outside development (SCAILOOKUP_DEV=true)")
         if self.workers > 1:
             found.append("SCAILOOKUP_WORKERS has no effect yet: one process serves")
-        if self.cache_url:
-            found.append("SCAILOOKUP_CACHE_URL has no effect yet: the cache is this process's own")
+        if self.cache_key and not self.cache_url:
+            found.append("SCAILOOKUP_CACHE_KEY has no effect without SCAILOOKUP_CACHE_URL")
         if self.auth_disabled:
             found.append(f"SCAIFLOW_AUTH_DISABLED: everybody is the developer of tenant {self.dev_tenant}")
         return found
