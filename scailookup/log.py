@@ -12,6 +12,8 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import IO, Any
 
 import msgspec
@@ -110,16 +112,30 @@ scrubber = Scrubber()
 
 
 class _ScrubbedStream:
-    """A text stream that scrubs every line on its way out."""
+    """A text stream that scrubs every line on its way out.
+
+    A line that cannot be written (a full disk, a reader that went away) is dropped: no request
+    fails for it. The first line after that is told how many were.
+    """
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self._lost = 0
 
     def write(self, text: str) -> int:
-        return self._stream.write(scrubber(text))
+        try:
+            if self._lost:
+                self._stream.flush()  # raises as long as there is no room, before more is piled up
+                self._stream.write(_lines_lost(self._lost))
+                self._lost = 0
+            return self._stream.write(scrubber(text))
+        except OSError:
+            self._lost += 1
+            return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        with suppress(OSError):
+            self._stream.flush()
 
     def isatty(self) -> bool:
         return self._stream.isatty()
@@ -129,6 +145,11 @@ def _json(event: Any, **_options: Any) -> str:
     line = msgspec.json.encode(event, enc_hook=str)
     # Some readers of lines break them at characters beyond ASCII; json escapes those.
     return line.decode() if line.isascii() else json.dumps(event, default=str)
+
+
+def _lines_lost(count: int) -> str:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return _json({"lines": count, "event": "log_lines_lost", "level": "error", "timestamp": now}) + "\n"
 
 
 def configure(level: str = "info", style: str | None = None, stream: IO[str] | None = None) -> None:

@@ -6,6 +6,7 @@ Everything is synchronous to the test: servers live in threads, the product in a
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import functools
 import gzip
@@ -122,14 +123,15 @@ UNSCRIPTED = Reply({"error": {"code": "NOT_SCRIPTED", "message": "not scripted"}
 class Upstream:
     """A scripted loopback server that keeps every request it got."""
 
-    def __init__(self, tls: bool = False) -> None:
+    def __init__(self, tls: bool | Path = False, port: int = 0) -> None:
         self._lock = threading.Lock()
         self._script: dict[str, list[Any]] = {}
         self._stopping = threading.Event()
         self.requests: list[Seen] = []
-        self._server = _LoopbackServer(("127.0.0.1", 0), _handler(self))
+        self._server = _LoopbackServer(("127.0.0.1", port), _handler(self))
         if tls:
-            self._server.socket = _self_signed().wrap_socket(self._server.socket, server_side=True)
+            context = _self_signed() if tls is True else _context(tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self.base = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -151,10 +153,11 @@ class Upstream:
             self.requests.clear()
 
     def stop(self) -> None:
-        """Close the listener and let delayed answers go."""
+        """Close the listener and every connection, and let delayed answers go."""
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.cut()
 
     def answer(self, seen: Seen) -> Reply:
         """Record a request and choose its reply."""
@@ -172,6 +175,26 @@ class _LoopbackServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Keep the connection in sight, and serve it."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The connection has ended."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def cut(self) -> None:
+        """End every connection, kept ones too."""
+        for request in list(self._open):
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is part of many tests: say nothing."""
@@ -217,9 +240,13 @@ def certificate(path: Path, days: int = 1) -> Path:
 
 
 def _self_signed() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as directory:
-        context.load_cert_chain(certificate(Path(directory) / "server.pem"))
+        return _context(certificate(Path(directory) / "server.pem"))
+
+
+def _context(pem: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
     return context
 
 

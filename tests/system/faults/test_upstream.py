@@ -1,0 +1,101 @@
+"""The upstream taken away, in every way it may go."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from contract.support import MODEL, MODELS, Reply, Upstream, script_all
+from harness import certificate
+
+from .scene import Scene
+
+Make = Callable[..., Scene]
+LIST = {"data": [MODEL]}
+
+
+def test_an_upstream_is_killed(scene: Make) -> None:
+    """Connections break and are refused; then it runs again."""
+    with scene() as s:
+        s.grid.stop()
+        s.sees("200 stale", "502 scaigrid_api unreachable", "502 scaigrid_api circuit_open")
+        s.again()
+        s.recovers()
+
+
+def test_an_upstream_hangs(scene: Make) -> None:
+    """It takes requests and answers none of them."""
+    with scene() as s:
+        s.grid.on(MODELS, Reply(LIST, delay=600))
+        s.sees("200 stale", "502 scaigrid_api timeout")
+        script_all(s.site)
+        s.recovers()
+
+
+def test_an_upstream_is_slow(scene: Make) -> None:
+    """It takes long, and no longer than a lookup may."""
+    with scene() as s:
+        s.grid.on(MODELS, Reply(LIST, delay=0.3))
+        s.load.more(60)
+
+
+def test_an_upstream_flaps(scene: Make) -> None:
+    """Every other call is broken off: the second attempt is answered, mostly."""
+    turn = itertools.count()
+    with scene() as s:
+        s.grid.on(MODELS, lambda _: Reply(reset=True) if next(turn) % 2 else Reply(LIST))
+        s.load.more(100)
+        script_all(s.site)
+        s.recovers()
+
+
+def test_an_upstream_sends_half_of_its_answers(scene: Make) -> None:
+    """The rest of the body never comes: nobody is given half a list."""
+    with scene() as s:
+        s.grid.on(MODELS, Reply(LIST, cut=True))
+        s.sees("200 stale", "502 scaigrid_api unreachable")
+        script_all(s.site)
+        s.recovers()
+
+
+def test_an_upstream_resets_connections(scene: Make) -> None:
+    """Every request is answered by a reset."""
+    with scene() as s:
+        s.grid.on(MODELS, Reply(reset=True))
+        s.sees("200 stale", "502 scaigrid_api unreachable", "502 scaigrid_api circuit_open")
+        script_all(s.site)
+        s.recovers()
+
+
+def test_an_upstream_answers_429_to_everything(scene: Make) -> None:
+    """A caller who was refused is not sent again before the time it was told."""
+    with scene() as s:
+        body = {"error": {"code": "RATE_LIMITED", "message": "slow down"}}
+        s.grid.on(MODELS, Reply(body, 429, {"Retry-After": "30"}))
+        s.sees("200 stale", "502 scaigrid_api RATE_LIMITED")
+        tokens = [seen.header("Authorization") for seen in s.grid.calls()[-20:]]
+        s.sees("200 stale")
+        refused = [seen for seen in s.grid.calls() if seen.header("Authorization") == tokens[-1]]
+        assert 1 == len(refused)
+        script_all(s.site)
+        s.sees("200")
+
+
+def test_an_upstream_s_certificate_expires(scene: Make, tmp_path: Path) -> None:
+    """It comes back with a certificate that was good until yesterday."""
+    good = certificate(tmp_path / "good.pem")
+    grid = Upstream(tls=good)
+    grid.on(MODELS, LIST)
+    trusted = tmp_path / "trusted.pem"
+    over = certificate(tmp_path / "over.pem", days=-1)
+    trusted.write_bytes(good.read_bytes() + over.read_bytes())
+    with scene(SCAIGRID_BASE_URL=grid.base, SSL_CERT_FILE=str(trusted)) as s:
+        grid.stop()
+        expired = Upstream(tls=over, port=grid.port)
+        s.sees("200 stale", "502 scaigrid_api tls", "502 scaigrid_api circuit_open")
+        expired.stop()
+        renewed = Upstream(tls=good, port=grid.port)
+        renewed.on(MODELS, LIST)
+        s.recovers()
+        renewed.stop()
