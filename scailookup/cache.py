@@ -231,8 +231,16 @@ class Memory:
         return Served(entry.answer, form, outcome, age, entry.fresh - age, failure)
 
     def _renew_behind(self, key: bytes, load: Load) -> None:
-        if key not in self._flights and self._remembered(key) is None:
-            self._start(key, load)
+        if key in self._flights or self._remembered(key) is not None:
+            return
+
+        def landed(done: asyncio.Task[Served]) -> None:
+            failure = None if done.cancelled() else done.exception()
+            if isinstance(failure, UpstreamAuth) and failure.upstream_status == 401:
+                # Nobody waited who could read the refused key afresh: the next caller asks, and will.
+                self.forgive(key)
+
+        self._start(key, load).add_done_callback(landed)
 
     def launch(self, key: bytes, load: Load) -> Flight | None:
         """The flight for ``key``; None when something is held or remembered, which ``answer`` weighs."""

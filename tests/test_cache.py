@@ -336,6 +336,16 @@ async def test_a_refusal_of_a_renewal_removes_what_is_held():
 
 
 @pytest.mark.gen_test
+async def test_a_401_that_a_renewal_met_is_asked_about_once_more():
+    """Nobody waited for it who could read the refused key afresh: the next caller is not told from memory."""
+    world = World(answer("old"), refused(401), answer("new"))
+    await world.ask()
+    await world.ask(after=20.0)
+    await settled()
+    assert "miss" == (await world.ask()).outcome
+
+
+@pytest.mark.gen_test
 async def test_a_refusal_leaves_other_keys_alone():
     """One caller's refusal costs no other caller the answer."""
     world = World(answer("a"), answer("b"), refused())

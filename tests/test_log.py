@@ -265,3 +265,33 @@ def test_a_tenants_own_address_stays():
     scrub = Scrubber()
     scrub.add_source(lambda: ("https://grid.acme.example", "a-plain-secret"))
     assert f"https://grid.acme.example/v1 {REDACTED}" == scrub("https://grid.acme.example/v1 a-plain-secret")
+
+
+class Full(io.StringIO):
+    """A stream on a disk that may be full."""
+
+    full = False
+
+    def write(self, text: str) -> int:
+        self.flush()
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_fails_nobody(stream):
+    """Lines are dropped while there is no room; the next one that is written comes after their number."""
+    out = Full()
+    configure("info", "json", out)
+    log = structlog.get_logger()
+    log.info("before")
+    out.full = True
+    log.info("lost")
+    log.info("lost")
+    out.full = False
+    log.info("after")
+    log.info("later")
+    found = [(event["event"], event.get("lines")) for event in events(out)]
+    assert [("before", None), ("log_lines_lost", 2), ("after", None), ("later", None)] == found

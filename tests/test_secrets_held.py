@@ -305,6 +305,24 @@ async def test_fresh_forces_a_read(world):
 
 
 @pytest.mark.gen_test
+async def test_while_a_forced_read_is_under_way_nobody_is_given_what_is_held(world):
+    """Who asks meanwhile waits for it: the value held was refused."""
+    await world.held.get(PATH)
+    world.store.data[PATH] = NEW
+    gate = world.gate()
+    forced = asyncio.ensure_future(world.held.get(PATH, fresh=True))
+    await settle()
+    with pytest.raises(LookupError):
+        world.held.held(PATH)
+    other = asyncio.ensure_future(world.held.get(PATH))
+    await settle()
+    assert not other.done()
+    gate.set()
+    assert [NEW, NEW] == [await forced, await other]
+    assert (NEW, 2) == (world.held.held(PATH), world.store.reads)
+
+
+@pytest.mark.gen_test
 async def test_a_forced_read_that_fails_raises(world):
     """``fresh=True`` never answers the held value."""
     await world.held.get(PATH)

@@ -97,7 +97,7 @@ class HeldSecrets:
             return None
         entry = self._entry(path)
         now = self._clock()
-        if not fresh and now < entry.fresh_until:
+        if not fresh and now < entry.fresh_until and not self._in_doubt(path):
             return entry.value
         if now >= entry.retry_at:
             task = self._read(path, entry, forced=fresh)
@@ -116,7 +116,7 @@ class HeldSecrets:
         if self._store is None:
             return None
         entry = self._entries.get(path)
-        if entry is None or self._clock() >= entry.fresh_until:
+        if entry is None or self._clock() >= entry.fresh_until or self._in_doubt(path):
             raise LookupError(path)
         self._entries.move_to_end(path)
         return entry.value
@@ -171,6 +171,11 @@ class HeldSecrets:
         else:
             self._entries.move_to_end(path)
         return entry
+
+    def _in_doubt(self, path: str) -> bool:
+        """Whether a forced read is under way: what is held was refused, and who asks now waits for it."""
+        read = self._reads.get(path)
+        return read is not None and read.forced and not read.task.done()
 
     def _spare(self, entry: _Entry) -> bool:
         """Whether ``entry`` holds a value young enough to stand in for the store."""

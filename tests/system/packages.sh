@@ -7,6 +7,7 @@ missing=""
 want() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
 want nginx nginx
 want redis-server redis-server
+want faketime faketime
 want chromium chromium
 want chromedriver chromium-driver
 [ -z "$missing" ] && exit 0
