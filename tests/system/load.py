@@ -57,7 +57,10 @@ class Load:
     def __init__(self, ask: Ask, *, threads: int = 3, pause: float = 0.02) -> None:
         self._ask, self._pause = ask, pause
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)
+        ]
+        self._asked = [0] * threads
         self.seen: Counter[str] = Counter()
         self._begun = 0
 
@@ -91,9 +94,15 @@ class Load:
         wanted = matching() + count
         until(lambda: matching() >= wanted)
 
-    def _run(self) -> None:
+    def settle(self) -> None:
+        """Wait until whatever is under way now has ended."""
+        before = list(self._asked)
+        until(lambda: all(now > then for now, then in zip(self._asked, before, strict=True)))
+
+    def _run(self, number: int) -> None:
         while not self._stop.is_set():
             era = self._begun
+            self._asked[number] += 1
             found = outcome(self._ask)
             with self._lock:
                 if era == self._begun:

@@ -34,6 +34,7 @@ def pair(s: Scene, directory: Path) -> Iterator[tuple[Edge, Server]]:
         yield edge, second
     finally:
         s.ask = s.site.get
+        s.load.settle()
         edge.stop()
         second.stop()
 
@@ -51,6 +52,7 @@ def writing(log: Path, s: Scene) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         s.ask = s.site.get
+        s.load.settle()
         process.terminate()
         process.wait(GUARD)
         s.server.events += [json.loads(line) for line in log.read_text().splitlines() if line[-1:] == "}"]

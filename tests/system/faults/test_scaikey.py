@@ -34,6 +34,7 @@ def test_scaikey_is_down_when_a_node_starts(scene: Make) -> None:
         s.sees("503 identity_unavailable")
         detail(late.get("/readyz"), 503, "identity_unavailable")
         s.ask = s.site.get
+        s.load.settle()
         s.server.events.extend(late.events)
         late.stop()
 

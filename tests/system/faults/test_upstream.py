@@ -28,7 +28,7 @@ def test_an_upstream_hangs(scene: Make) -> None:
     """It takes requests and answers none of them."""
     with scene() as s:
         s.grid.on(MODELS, Reply(LIST, delay=600))
-        s.sees("200 stale", "502 scaigrid_api timeout")
+        s.sees("200 stale", "502 scaigrid_api timeout", "502 scaigrid_api circuit_open")
         script_all(s.site)
         s.recovers()
 
