@@ -40,4 +40,4 @@ $(VENV)/test.done: $(VENV)/bin/pip tox.ini
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .tox build dist *.egg-info plugins/*.egg-info
+	rm -rf $(VENV) .tox build dist *.egg-info plugins/*.egg-info plugins/*/build plugins/*/*.egg-info

@@ -13,10 +13,13 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+import zipfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUILT_IN = {"credentials", "scaibunker", "scaigrid", "scaiqueue"}
+# Distributions of their own, which no wheel of the service holds.
+OTHERS = ("scailookup_openai", "scailookup_scaicore")
 LOOKUPS = ("scaiqueue/scopes", "scaibunker/bunkers", "scaigrid/models")
 
 
@@ -85,6 +88,8 @@ def main() -> None:
         run(sys.executable, "-m", "build", "--outdir", directory / "dist", REPOSITORY, cwd=directory)
         wheel = next((directory / "dist").glob("*.whl"))
         sdist = next((directory / "dist").glob("*.tar.gz"))
+        strangers = [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith(OTHERS)]
+        assert not strangers, strangers
         from_wheel = installed(directory, "wheel", wheel)
         demo(from_wheel, directory)
         found = {

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PLACEHOLDER = 200  # a README shorter than this has nothing to check yet
 PAGES = sorted(DOCS.rglob("*.md")) + [
-    page for page in (ROOT / "README.md",) if page.stat().st_size > PLACEHOLDER
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "plugins").glob("*/README.md")))
+    if page.stat().st_size > PLACEHOLDER
 ]
 SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()} | {"SCAIFLOW_ENV_FILE"}
 ERRORS = {
@@ -28,11 +30,20 @@ ERRORS = {
     and issubclass(kind, errors.ScailookupError)
     and not issubclass(kind, errors.UpstreamError)
 }
+# How the own settings of a plugin begin, in the guide and in a plugin's own README.
+EXAMPLE = "SCAILOOKUP_WEATHER_"
 PLUGIN_PAGES = sorted((DOCS / "plugins").glob("*.md"))
-# How the own settings of the plugins begin that the guide writes.
-EXAMPLE = ("SCAILOOKUP_WEATHER_",)
 UPSTREAMS = ("scaiqueue", "scaibunker", "scaigrid")
 SUFFIXES = (errors.UpstreamAuth.suffix, errors.UpstreamApi.suffix)
+
+
+def _example(page: Path) -> tuple[str, ...]:
+    """How the settings of a plugin's own begin that a page may name."""
+    if page in PLUGIN_PAGES:
+        return (EXAMPLE,)
+    if page.parent.parent == ROOT / "plugins":
+        return (f"SCAILOOKUP_{page.parent.name.removeprefix('scailookup-').upper()}_",)
+    return ()
 
 
 def read(name: str) -> str:
@@ -66,7 +77,7 @@ def test_every_documented_setting_is_known() -> None:
     """No document promises a setting that the start would refuse."""
     for page in PAGES:
         named = set(re.findall(r"\b(?:SCAI|VAULT)[A-Z]*_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
-        theirs = {name for name in named if name.startswith(EXAMPLE) and page in PLUGIN_PAGES}
+        theirs = {name for name in named if name.startswith(_example(page))}
         assert set() == named - SETTINGS - theirs, page.name
 
 

@@ -90,6 +90,25 @@ def test_a_bad_value_is_one_line_without_it(name, value):
     assert line == refused(given.own.refuse_bad)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two settings that exclude each other."""
+
+    left: str = ""
+    right: str = ""
+
+    def __post_init__(self) -> None:
+        if self.left and self.right:
+            raise ValueError("left and right exclude each other")
+
+
+def test_a_rule_between_values():
+    """What the dataclass itself refuses is told with the beginning of its names."""
+    given = settings(SCAILOOKUP_WEATHER_LEFT="a", SCAILOOKUP_WEATHER_RIGHT="b")
+    line = refused(lambda: given.of("weather", Pair))
+    assert "SCAILOOKUP_WEATHER_*: left and right exclude each other" == line
+
+
 def test_a_missing_value():
     """A field without a default is required."""
     assert "SCAILOOKUP_WEATHER_REGION: field required" == refused(lambda: settings().of("weather", Needy))
@@ -152,7 +171,7 @@ def test_a_secret_is_scrubbed_and_not_shown():
     shown = {value.name: (value.shown, value.given) for value in given.own.values()}
     assert MARK in given.secrets()
     assert MARK not in f"{found} {given} {given.own.values()}"
-    assert (("(set)", True), ("si", False), ("", False)) == (
+    assert (("(set)", True), ("si", False), ("(empty)", False)) == (
         shown["SCAILOOKUP_WEATHER_KEY"],
         shown["SCAILOOKUP_WEATHER_UNITS"],
         shown["SCAILOOKUP_WEATHER_REGIONS"],

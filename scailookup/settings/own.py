@@ -59,7 +59,7 @@ class Own:
         try:
             found: _T = TypeAdapter(kind).validate_python(values)
         except ValidationError as exc:
-            line = one_line(problems(exc), lambda field: prefix + field.upper())
+            line = one_line(problems(exc), lambda field: prefix + (field.upper() or "*"))
             self._problems.append(line)
             raise SettingsError(line) from None
         for field in fields:
@@ -71,7 +71,7 @@ class Own:
         if isinstance(value, SecretStr):
             self._secrets[name] = value
         text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-        shown = "(set)" if secret else "(not set)" if value is None else text
+        shown = "(set)" if secret else "(not set)" if value is None else text or "(empty)"
         self._read[name] = OwnValue(name, shown, given)
 
     def secret(self, name: str) -> str:
@@ -133,10 +133,13 @@ def problems(exc: ValidationError) -> list[Any]:
 
 
 def one_line(found: list[Any], name: Any = str) -> str:
-    """Every problem on one line; never a value, which might be a secret. ``name`` gives a setting's name."""
+    """Every problem on one line; never a value, which might be a secret.
+
+    ``name`` gives the name of a field's setting, and of all together for an empty one.
+    """
     lines = []
     for problem in found:
         text = problem["msg"].removeprefix("Value error, ").replace("\n", " ")
-        where = name(str(problem["loc"][0])) if problem["loc"] else ""
+        where = name(str(problem["loc"][0]) if problem["loc"] else "")
         lines.append(f"{where}: {text[:1].lower() + text[1:]}" if where else text)
     return "; ".join(lines)
