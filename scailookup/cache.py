@@ -291,8 +291,10 @@ class Memory:
             return served
         answer, age, outcome = fetched
         form = Form(answer.body)
+        outdated = key in self._entries  # from before, or taken over on the way
         self._keep(key, answer, form, age)
-        return Served(answer, form, outcome, age, self._ages.fresh_of(answer) - age)
+        left = self._ages.fresh_of(answer) - age
+        return Served(answer, form, outcome, age, left, outdated=outdated)
 
     def _take_over(self, key: bytes, answer: Answer, age: float) -> None:
         """Hold what another process held, so that it may stand in as if it had been here all along."""

@@ -275,6 +275,7 @@ class Served(NamedTuple):
     ``outcome`` is hit, stale, stale-if-error, miss, collapsed (joined another's flight) or shared
     (held by another process).
     ``failure`` is why an answer that is too old is given.
+    ``outdated`` says that a call was made though something was held, which was too old.
     """
 
     answer: Answer
@@ -283,6 +284,7 @@ class Served(NamedTuple):
     age: float = 0.0
     ttl: float = 0.0
     failure: ScailookupError | None = None
+    outdated: bool = False
 
 
 class Form:

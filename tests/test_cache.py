@@ -185,6 +185,17 @@ async def test_stale_ends():
 
 
 @pytest.mark.gen_test
+async def test_a_call_tells_whether_something_too_old_was_held():
+    """Who waits for a call learns whether something too old was held; a hit after it does not."""
+    world = World(answer("old"), answer("new"))
+    first = await world.ask()
+    world.clock.now += FRESH + STALE
+    joined = await asyncio.gather(*world.ask_soon(2))
+    told = [(one.outcome, one.outdated) for one in (first, *joined, await world.ask())]
+    assert [("miss", False), ("miss", True), ("collapsed", True), ("hit", False)] == told
+
+
+@pytest.mark.gen_test
 async def test_stale_switched_off():
     """With stale 0 an answer past fresh is asked anew before anybody is answered."""
     world = World(answer("old"), answer("new"), stale=0.0)
@@ -856,6 +867,14 @@ async def test_an_older_answer_of_others_stands_in():
     world = behind(Others(failed(), older=(answer("old"), 100.0)))
     served = await world.ask()
     assert ("stale-if-error", ["old"], 100.0) == (served.outcome, served.answer.rows(), served.age)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("older", "told"), [((answer("old"), 100.0), True), (None, False)])
+async def test_a_call_tells_whether_others_held_something_too_old(older, told):
+    """An older answer of others that a call replaces counts as held, though nothing was held here."""
+    served = await behind(Others(older=older)).ask()
+    assert ("miss", told) == (served.outcome, served.outdated)
 
 
 @pytest.mark.gen_test

@@ -421,10 +421,26 @@ async def test_a_miss():
     async with world() as w:
         await w.warmed(request())
         heard = []
-        for road, path in zip(w.roads, ("/v1/scaiqueue/scopes", "/api/v1/scaiqueue/scopes"), strict=True):
+        # Another scope for each road: nothing is held for either.
+        paths = ("/v1/scaiqueue/scopes/one/queues", "/v1/scaiqueue/scopes/two/queues")
+        for road, path in zip(w.roads, paths, strict=True):
             w.clock.now += 1000.0
             heard.append(MOVING.sub(b"~", await road.ask(request(path))))
         assert (heard[1], "scailookup; fwd=uri-miss", 1) == (
+            *(heard[0], header(heard[0], "Cache-Status")),
+            w.short.front.taken,
+        )
+
+
+async def test_a_miss_of_what_is_too_old():
+    """A call for a list that is held and too old leaves in the same bytes on either road, and says why."""
+    async with world() as w:
+        await w.warmed(request())
+        heard = []
+        for road in w.roads:
+            w.clock.now += 1000.0
+            heard.append(MOVING.sub(b"~", await road.ask(request())))
+        assert (heard[1], "scailookup; fwd=stale", 1) == (
             *(heard[0], header(heard[0], "Cache-Status")),
             w.short.front.taken,
         )

@@ -13,10 +13,17 @@ from scailookup.web.reply import LookupReply, accepts_gzip, lookup_reply
 LONG = b'["' + b"x" * 1000 + b'"]'
 
 
-def served(outcome: str = "hit", *, data: bytes = LONG, age: float = 3.7, ttl: float = 11.3) -> Served:
+def served(
+    outcome: str = "hit",
+    *,
+    data: bytes = LONG,
+    age: float = 3.7,
+    ttl: float = 11.3,
+    outdated: bool = False,
+) -> Served:
     """An answer as one caller gets it."""
     answer = Answer.of(data, credential="caller", upstream_seconds=0.25)
-    return Served(answer, Form(answer.body), outcome, age, ttl)
+    return Served(answer, Form(answer.body), outcome, age, ttl, outdated=outdated)
 
 
 def reply(
@@ -194,6 +201,15 @@ def test_not_modified_keeps_what_a_cache_needs():
 def test_cache_status(outcome, ttl, words):
     """Each outcome is told in the words of RFC 9211."""
     assert words == header(reply(served(outcome, ttl=ttl)), "Cache-Status")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [("miss", "scailookup; fwd=stale"), ("collapsed", "scailookup; fwd=stale; collapsed")],
+)
+def test_cache_status_of_what_was_too_old(outcome, words):
+    """A call that was made because what was held is too old says so."""
+    assert words == header(reply(served(outcome, ttl=15.0, outdated=True)), "Cache-Status")
 
 
 @pytest.mark.parametrize(("age", "told"), [(0.0, "0"), (0.9, "0"), (3.7, "3"), (76.0, "76")])

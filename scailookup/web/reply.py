@@ -129,10 +129,9 @@ def _lent(served: Served, same: bool, microcache: int, expires: float) -> str:
 
 def _cache_status(served: Served) -> str:
     """RFC 9211: what was held and what was asked."""
-    if served.outcome == "miss":
-        return "scailookup; fwd=uri-miss"
-    if served.outcome == "collapsed":
-        return "scailookup; fwd=uri-miss; collapsed"
+    if served.outcome in ("miss", "collapsed"):
+        status = "scailookup; fwd=stale" if served.outdated else "scailookup; fwd=uri-miss"
+        return status if served.outcome == "miss" else f"{status}; collapsed"
     status = f"scailookup; hit; ttl={int(served.ttl)}"
     return status if served.outcome == "hit" else f"{status}; detail={served.outcome}"
 
