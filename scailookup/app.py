@@ -10,6 +10,7 @@ from tornado.netutil import bind_sockets
 
 from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
+from scailookup.declare import Tls
 from scailookup.hookspecs import Services
 from scailookup.identity import KeySet, Permissions, Tokens
 from scailookup.log import scrubber
@@ -21,10 +22,12 @@ from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
 from scailookup.transport import Circuits, Door, connect
 from scailookup.version import __version__
+from scailookup.web.console import Demo, add_console
 from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Web
 from scailookup.web.listener import listener, url_of
 from scailookup.web.site import admin_site, public_site
+from scailookup.web.upstreams import add_upstreams
 
 if TYPE_CHECKING:
     from scailookup.shared import SharedCache
@@ -38,10 +41,11 @@ _GRACE = 1.0
 class Service:
     """The whole service on one event loop. Make it after any fork.
 
-    ``url``, ``port`` and ``admin_url`` are set once ``start`` returned.
+    ``url``, ``port`` and ``admin_url`` are set once ``start`` returned. ``demo`` is what
+    `scailookup demo` adds to the page for people.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, demo: Demo | None = None) -> None:
         self._settings = settings
         self.metrics = Metrics()
         self._fetch = connect(settings)
@@ -50,13 +54,13 @@ class Service:
         scrubber.add(*settings.secrets())
         scrubber.add_source(self.secrets.values)
         self.plugins = discover(settings)
-        self.plugins.add_handlers(Services(settings, self.secrets))
+        circuits = Circuits(settings.circuit)
+        tls: dict[str, Tls | None] = {}
+        self._door = Door(lambda name: connect(settings, tls.get(name)), self._observe, circuits=circuits)
+        self.plugins.add_handlers(Services(settings, self.secrets, self._door))
         settings.own.refuse_unknown(self.plugins.absent)
         scrubber.add(*settings.secrets())  # plugins' own among them
-        tls = {upstream.name: upstream.tls for upstream in self.plugins.reached}
-        self._door = Door(
-            lambda name: connect(settings, tls.get(name)), self._observe, circuits=Circuits(settings.circuit)
-        )
+        tls.update({upstream.name: upstream.tls for upstream in self.plugins.reached})
         self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
         self.web.verbose = settings.log_level == "debug"
@@ -69,7 +73,10 @@ class Service:
         credentials = Credentials(settings, self.secrets)
         self._lookups = Lookups(limits, self.cache, credentials, self._door, pepper)
         scrubber.add_source(self._lookups.tokens.values)
-        self._servers = [listener(Front(public_site(self.web, self.plugins, self._lookups, self.ready)))]
+        site = public_site(self.web, self.plugins, self._lookups, self.ready)
+        add_upstreams(site, self.plugins, circuits)
+        add_console(site, settings, demo, self.cache.clear)
+        self._servers = [listener(Front(site))]
         if settings.admin_host is not None:
             self._servers.append(listener(admin_site(self.web, self.plugins, self.ready)))
         self.url = ""
@@ -108,6 +115,7 @@ class Service:
 
     def _observe(self, call: Call) -> None:
         self.metrics.called(call)
+        self.web.history.called(call)
         self.plugins.called(call)
 
     async def ready(self) -> None:

@@ -218,6 +218,12 @@ class Memory:
             return None
         return self._stale(key, entry, "stale-if-error", exc)
 
+    def clear(self) -> None:
+        """Forget every answer and every failure; flights under way still land."""
+        self._entries.clear()
+        self._failures.clear()
+        self.bytes = 0
+
     def _young(self, entry: _Entry, more: float) -> bool:
         """Whether an answer may still be given ``more`` seconds after it stopped being fresh."""
         return self._clock() - entry.stored < entry.fresh + more

@@ -14,7 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from scailookup.declare import Route, Upstream
     from scailookup.model import Call
-    from scailookup.seams import Secrets
+    from scailookup.seams import Secrets, WayOut
     from scailookup.settings import Settings
 
 __all__ = ["PROJECT", "Services", "hookimpl", "hookspec"]
@@ -28,10 +28,14 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a handler of a plugin may use. ``secrets`` is the configured store."""
+    """What a handler of a plugin may use.
+
+    ``secrets`` is the configured store; ``way_out`` makes upstream calls, bounded and logged.
+    """
 
     settings: Settings
     secrets: Secrets
+    way_out: WayOut
 
 
 def _spec(function: _F) -> _F:

@@ -18,7 +18,7 @@ from scailookup.plugins import Plugin, Plugins, discover
 from scailookup.seams import Fetch
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
-from scailookup.transport import connect
+from scailookup.transport import Door, connect
 
 __all__ = ["Finding", "check", "findings", "list_plugins"]
 
@@ -87,7 +87,9 @@ async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Settings, ScaiKey, the stores, each upstream address, each plugin. Raises SettingsError first."""
     plugins = discover(settings)
-    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0)))
+    # Handlers are made and asked nothing: neither secrets nor the way out are used.
+    idle = Door(lambda name: connect(settings), lambda call: None)
+    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0), idle))
     settings.own.refuse_unknown(plugins.absent)
     scrubber.add(*settings.secrets())
     for warning in settings.warnings():

@@ -246,3 +246,11 @@ def jwks(*keys: tuple[str, Any]) -> dict[str, Any]:
 def _jwk(kid: str, key: Any) -> dict[str, Any]:
     kind, alg = (RSAAlgorithm, "RS256") if isinstance(key, rsa.RSAPrivateKey) else (ECAlgorithm, "ES256")
     return {**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig", "alg": alg}
+
+
+class NoWayOut:
+    """A way out that nobody may take."""
+
+    async def call(self, errand: Any, judge: Any) -> Any:
+        """Fail the test."""
+        raise AssertionError(f"nobody was to be asked, but {errand.url} was")

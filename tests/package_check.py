@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,6 +66,20 @@ def answers(url: str, token: str) -> list[int]:
     return counts
 
 
+def page(url: str) -> None:
+    """Ask a running demo for the page, and for all that it and its modules name."""
+    asked, waiting = set(), {"console"}
+    while waiting:
+        path = waiting.pop()
+        asked.add(path)
+        with urllib.request.urlopen(f"{url}/{path}") as answer:
+            text = answer.read().decode()
+        names = re.findall(r'(?:href|src)="(console/[^"]+)"', text)
+        names += [f"console/{name}" for name in re.findall(r'from "\./([\w.-]+)"', text)]
+        waiting |= set(names) - asked
+    assert len(asked) > 20, asked
+
+
 def demo(bin_: Path, cwd: Path) -> None:
     """Run the demo, ask each lookup, end it."""
     process = subprocess.Popen(
@@ -75,6 +90,7 @@ def demo(bin_: Path, cwd: Path) -> None:
         facts = json.loads(process.stdout.readline())
         counts = answers(facts["url"], facts["tokens"]["viewer"])
         assert all(counts), counts
+        page(facts["url"])
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait()

@@ -941,3 +941,14 @@ async def test_what_others_were_refused_is_dropped():
     await world.ask()
     world.cache.drop(KEY)
     assert (None, 0, 0) == (world.cache.peek(KEY), len(world.cache), world.cache.bytes)
+
+
+@pytest.mark.gen_test
+async def test_all_can_be_forgotten():
+    """After it every key is asked anew, failed ones too, and no bytes are counted."""
+    world = World(answer(1), failed(), answer(2))
+    await world.ask()
+    await world.failure(OTHER)
+    world.cache.clear()
+    assert (0, 0) == (len(world.cache), world.cache.bytes)
+    assert ["miss", "miss"] == [(await world.ask(key)).outcome for key in (KEY, OTHER)]

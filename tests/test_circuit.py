@@ -292,3 +292,14 @@ async def test_paths_of_one_address_share_its_circuit():
         for path in ("/v1/models", "/v1/me"):
             await walk.call(HERE + path)
         assert "circuit_open" == await walk.call(HERE + "/v1/modules/scaiqueue/scopes")
+
+
+def test_its_state_can_be_shown() -> None:
+    """Closed, then open with the seconds left, then probing."""
+    world = World()
+    assert ("closed", 0) == world.circuits.state(HERE)
+    world.fail()
+    assert ("open", 5) == world.circuits.state(HERE)
+    world.clock.now += 6
+    world.circuits.admit(HERE)
+    assert ("probing", 0) == world.circuits.state(HERE)

@@ -566,7 +566,8 @@ def test_the_environment_leads_to_the_demo(tmp_path):
     others = ("SCAIFLOW_ENV_FILE", "VAULT_ADDR", "SCAIVAULT_URL")
     env = _env(tmp_path, dict.fromkeys([*names, *others], "x"))
     assert {"SCAIGRID_BASE_URL", "SCAIKEY_BASE_URL", "SCAIKEY_AUDIENCE", "SCAILOOKUP_SECRETS_FILE",
-            "SCAIFLOW_API_PORT", "SCAILOOKUP_ADMIN"} == set(env)  # fmt: skip
+            "SCAIFLOW_API_PORT", "SCAILOOKUP_ADMIN", "SCAIFLOW_SCAIKEY_CLIENT_ID"} == set(env)  # fmt: skip
+    assert "x" != env["SCAIFLOW_SCAIKEY_CLIENT_ID"]
 
 
 def test_other_settings_pass_through(tmp_path):
@@ -627,7 +628,7 @@ class StubService:
     seen = None
     url, admin_url = "http://127.0.0.1:1", None
 
-    def __init__(self, settings):
+    def __init__(self, settings, demo):
         file = Path(settings.secrets_file)
         mode = stat.S_IMODE(file.stat().st_mode)
         type(self).seen = (file, mode, tomllib.loads(file.read_text()), settings)

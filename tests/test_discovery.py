@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import pytest
-from fakes import FakeSecrets, settings
+from fakes import FakeSecrets, NoWayOut, settings
 from structlog.testing import capture_logs
 
 from scailookup import Lookup, Route, Upstream, auth, hookimpl
@@ -219,7 +219,7 @@ def test_a_taken_entry_point_name():
 def test_who_had_the_name_keeps_its_handlers():
     """A stranger that takes a built-in's name does not cost it its routes."""
     plugins = duplicate(scailookup_handlers=lambda services: [Route("/mine", object)])
-    plugins.add_handlers(Services(settings(), FakeSecrets()))
+    plugins.add_handlers(Services(settings(), FakeSecrets(), NoWayOut()))
     assert ["/mine"] == [route.path for plugin in plugins.all for route in plugin.routes]
 
 
@@ -250,7 +250,7 @@ def test_a_failed_plugin_observes_nothing():
 def with_handlers(*points: Point) -> Plugins:
     """The plugins once their handlers were asked for."""
     plugins = found(*points)
-    plugins.add_handlers(Services(settings(), FakeSecrets()))
+    plugins.add_handlers(Services(settings(), FakeSecrets(), NoWayOut()))
     return plugins
 
 
@@ -346,7 +346,7 @@ def test_a_bad_setting_of_a_plugin_stops_the_start(hook):
     }
     with capture_logs() as events, pytest.raises(SettingsError, match="SCAILOOKUP_WEATHER_UNITS: "):
         discover(given, [Point("weather", module(**{hook: hooks[hook]}))]).add_handlers(
-            Services(given, FakeSecrets())
+            Services(given, FakeSecrets(), NoWayOut())
         )
     assert [] == events
 

@@ -78,6 +78,13 @@ class Faults:
         else:
             self._rules.pop(change.path, None)
 
+    def told(self, body: bytes) -> None:
+        """Change what the JSON ``body`` of a ``POST`` names; raises ValueError for what it cannot mean."""
+        change = msgspec.json.decode(body, type=Change)  # its errors are ValueErrors
+        if not change.said():
+            raise ValueError("name at least one of " + ", ".join(Fault.__struct_fields__))
+        self.change(change)
+
     def clear(self) -> None:
         """Mend everything."""
         self._rules.clear()
@@ -122,12 +129,9 @@ class FaultsHandler(RequestHandler):
     def post(self) -> None:
         """Break something."""
         try:
-            change = msgspec.json.decode(self.request.body, type=Change)
-        except msgspec.MsgspecError as exc:
+            self.faults.told(self.request.body)
+        except ValueError as exc:
             raise HTTPError(400, "%s", str(exc)) from None
-        if not change.said():
-            raise HTTPError(400, "name at least one of " + ", ".join(Fault.__struct_fields__))
-        self.faults.change(change)
         self.finish(self.faults.shown())
 
     def delete(self) -> None:

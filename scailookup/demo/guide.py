@@ -11,6 +11,7 @@ __all__ = ["guide"]
 _TEXT = """\
 scailookup demo: a made-up Scai platform, and the real service in front of it.
 
+  page      {url}/console     (open it in a browser: every lookup, the upstreams, a switch for faults)
   lookups   {url}/api/v1        (the same under {url}/v1)
   metrics   {metrics}
   platform  {upstream}   (ScaiGrid with ScaiQueue and ScaiBunker, and ScaiKey)

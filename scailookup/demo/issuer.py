@@ -19,10 +19,21 @@ from tornado.web import RequestHandler
 
 from scailookup.demo import data
 
-__all__ = ["AUDIENCE", "DISCOVERY_PATHS", "JWKS_PATH", "LIFETIME", "Issuer", "demo_tokens"]
+__all__ = [
+    "AUDIENCE",
+    "AUTHORIZE_PATH",
+    "DISCOVERY_PATHS",
+    "JWKS_PATH",
+    "LIFETIME",
+    "TOKEN_PATH",
+    "Issuer",
+    "demo_tokens",
+]
 
 AUDIENCE = "app_scailookup_demo"
 LIFETIME = 24 * 3600
+AUTHORIZE_PATH = "/api/v1/platform/oauth/authorize"
+TOKEN_PATH = "/api/v1/platform/oauth/token"
 JWKS_PATH = "/api/v1/platform/oauth/.well-known/jwks.json"
 DISCOVERY_PATHS = (
     "/api/v1/platform/oauth/.well-known/openid-configuration",
@@ -100,6 +111,9 @@ class Issuer:
         return {
             "issuer": self.base_url,
             "jwks_uri": self.base_url + JWKS_PATH,
+            "authorization_endpoint": self.base_url + AUTHORIZE_PATH,
+            "token_endpoint": self.base_url + TOKEN_PATH,
+            "code_challenge_methods_supported": ["S256"],
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": list(self._private),
@@ -120,7 +134,11 @@ class Issuer:
 
 
 class _DocumentHandler(RequestHandler):
-    """Serves one JSON document."""
+    """Serves one JSON document, to pages of any origin too."""
+
+    def set_default_headers(self) -> None:
+        """Discovery is asked by the page that signs somebody in."""
+        self.set_header("Access-Control-Allow-Origin", "*")
 
     def initialize(self, document: Callable[[], dict[str, Any]]) -> None:
         self.document = document

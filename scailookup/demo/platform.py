@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from tornado.web import Application, HTTPError, RequestHandler
 
-from scailookup.demo import answers, data
+from scailookup.demo import answers, data, signin
 from scailookup.demo.access import Access, Limits, Principal, Refused, Spent
 from scailookup.demo.answers import Envelope
 from scailookup.demo.data import Record
@@ -64,6 +64,7 @@ class Platform(Application):
             ("/health/ready", HealthHandler),
             (FAULTS_PATH, FaultsHandler, {"faults": self.faults}),
             *issuer.routes(),
+            *signin.routes(issuer),
         ]
         super().__init__(routes, default_handler_class=NowhereHandler, log_function=lambda handler: None)
 

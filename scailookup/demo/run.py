@@ -25,7 +25,6 @@ __all__ = ["Upstream", "environment", "platform_running", "run"]
 
 _OVERRULED = {
     "SCAIFLOW_ENV_FILE",
-    "SCAIFLOW_SCAIKEY_CLIENT_ID",
     "SCAIGRID_API_KEY",
     "SCAIKEY_ISSUER",
     "SCAIKEY_JWKS_URL",
@@ -90,6 +89,7 @@ def environment(
         "SCAIGRID_BASE_URL": upstream_url,
         "SCAIKEY_BASE_URL": upstream_url,
         "SCAIKEY_AUDIENCE": AUDIENCE,
+        "SCAIFLOW_SCAIKEY_CLIENT_ID": AUDIENCE,
         "SCAILOOKUP_SECRETS_FILE": str(secrets_file),
     }
     if host is not None:
@@ -138,32 +138,41 @@ async def run(
     Raises SettingsError when a setting is refused, OSError when a chosen port is taken.
     """
     from scailookup.app import Service
+    from scailookup.web.console import Demo
 
     with _secrets_file() as secrets_file:
         async with ending() as ended, platform_running() as upstream:
             env = environment(
                 environ, upstream_url=upstream.url, secrets_file=secrets_file, host=host, port=port
             )
-            service = Service(settings.load(env, system_file=None))
+            tokens = demo_tokens(upstream.platform.issuer)
+            demo = Demo(upstream.platform.faults, tokens)
+            service = Service(settings.load(env, system_file=None), demo=demo)
             await service.start()
             try:
-                _announce(out, upstream, service.url, service.admin_url, as_json=as_json)
+                _announce(out, upstream, tokens, service.url, service.admin_url, as_json=as_json)
                 await ended.wait()
             finally:
                 await service.stop()
     return 0
 
 
-def _announce(out: TextIO, upstream: Upstream, url: str, admin_url: str | None, *, as_json: bool) -> None:
+def _announce(
+    out: TextIO,
+    upstream: Upstream,
+    tokens: Mapping[str, str],
+    url: str,
+    admin_url: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Say where everything is, on one line or for people."""
-    issuer = upstream.platform.issuer
-    tokens = demo_tokens(issuer)
     if as_json:
         facts = {
             "url": url,
             "admin_url": admin_url,
             "upstream_url": upstream.url,
-            "issuer": issuer.base_url,
+            "issuer": upstream.platform.issuer.base_url,
             "tokens": tokens,
         }
         print(json.dumps(facts), file=out, flush=True)

@@ -51,6 +51,15 @@ class Circuits:
             )
         circuit.probing = True
 
+    def state(self, address: str) -> tuple[str, int]:
+        """``closed``, ``open`` or ``probing``, and the seconds until the next try; for showing."""
+        circuit = self._circuits.get(address)
+        if circuit is None or circuit.failures < self._threshold:
+            return "closed", 0
+        if circuit.probing:
+            return "probing", 0
+        return "open", max(0, math.ceil(circuit.open_until - self._clock()))
+
     def settle(self, address: str, outcome: BaseException | None) -> None:
         """Tell how an admitted call ended. A call that was given up says nothing of the address."""
         circuit = self._circuits.get(address)

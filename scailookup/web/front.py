@@ -184,6 +184,7 @@ class Front(HTTPServerConnectionDelegate):
             *[f"{name}: {value}" for name, value in reply.headers],
             "\r\n",
         ]
+        self._web.history.answered(question.bound.upstream.name, served.outcome)
         # Tornado takes a ready header block too; HTTPHeaders cost as much as all the rest here.
         connection.write("\r\n".join(lines).encode("latin-1") + reply.body)
         connection.finish()

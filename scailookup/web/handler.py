@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError, RequestHandler
 
 from scailookup.errors import Internal, InvalidParameter, MethodNotAllowed, NotFound, ScailookupError
+from scailookup.history import History
 from scailookup.metrics import Metrics
 from scailookup.model import Caller, Trace
 from scailookup.web.guard import ANY_CALLER, OPEN, Guard, Need, Permission, Role
@@ -62,6 +63,7 @@ class Web:
     cors_origins: frozenset[str] = frozenset()
     busy: int = 0
     verbose: bool = True
+    history: History = field(default_factory=History)
     microcache: int = 0
 
 

@@ -11,13 +11,10 @@ from scailookup.web.handler import Permission, Web
 from scailookup.web.health import HealthHandler, MetricsHandler, ReadyHandler
 from scailookup.web.lookups import CatalogueHandler, FailedPluginHandler, LookupHandler
 from scailookup.web.router import PREFIXES, Routes, Target
-from scailookup.web.static import PICKERS, static_target
 
 __all__ = ["admin_site", "public_site"]
 
 Ready = Callable[[], Awaitable[None]]
-# Pages of other origins load the pickers; which of them may is CORS's word.
-_ANYWHERE = {"Cross-Origin-Resource-Policy": "cross-origin"}
 
 
 def admin_site(web: Web, plugins: Plugins, ready: Ready) -> Routes:
@@ -32,8 +29,6 @@ def public_site(web: Web, plugins: Plugins, lookups: Lookups, ready: Ready) -> R
     """Every lookup, the catalogue, what plugins handle, and health."""
     routes = Routes(web)
     _health(routes, plugins, ready)
-    for name in PICKERS:
-        routes.add(f"/console/{name}", static_target("pickers", name, _ANYWHERE))
     for prefix in PREFIXES:
         routes.add(f"{prefix}/lookups", Target(CatalogueHandler, "lookups", {"plugins": plugins}))
         for _, upstream in plugins.upstreams:

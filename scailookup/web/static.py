@@ -15,7 +15,7 @@ from scailookup.web.handler import OPEN, Handler, Need
 from scailookup.web.reply import static_reply
 from scailookup.web.router import Target
 
-__all__ = ["PICKERS", "StaticFile", "StaticHandler", "read", "static_target"]
+__all__ = ["CONSOLE", "PICKERS", "StaticFile", "StaticHandler", "read", "static_target"]
 
 HERE = Path(__file__).parent
 PICKERS = (
@@ -28,6 +28,20 @@ PICKERS = (
     "picker-style.js",
     "pickers.d.ts",
     "pickers.js",
+)
+CONSOLE = (
+    "ask.js",
+    "console.css",
+    "console.js",
+    "faults.js",
+    "icon.svg",
+    "parts.js",
+    "plot.js",
+    "session.js",
+    "signin.js",
+    "view-credentials.js",
+    "view-lookups.js",
+    "view-upstreams.js",
 )
 _TYPES = {
     ".css": "text/css; charset=utf-8",
