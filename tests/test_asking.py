@@ -202,8 +202,9 @@ async def test_the_number_of_calls_is_bounded():
     asked = Asked({f"{BASE}/n/{n}": {"id": n} for n in range(9)}, SECRETS, pages=4)
     served = await asked.ask(gathering(gather))
     assert ({"truncated": True}, 4, [2, 0]) == (said(served)["meta"], len(asked.fetch.urls), left)
-    with pytest.raises(UpstreamApi, match="too_large"):
+    with pytest.raises(UpstreamApi, match="too_large") as caught:
         await asked.ask(gathering(one_too_many))
+    assert ("SCAILOOKUP_MAX_PAGES" in caught.value.fix, "shared") == (True, caught.value.credential)
 
 
 async def test_the_deadline_holds_for_all_calls_together():

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from fakes import FakeClock
 
+from scailookup.answers import SMALLEST_PACKED, Answer, Form, Served
 from scailookup.cache import Ages, Fetched, Hold, Load, Memory
 from scailookup.errors import Overloaded, ScailookupError, UpstreamApi, UpstreamAuth
-from scailookup.model import SMALLEST_PACKED, Answer, Form, Served
 
 FRESH, STALE, STALE_IF_ERROR, FAILURE = 15.0, 60.0, 300.0, 1.0
 KEY, OTHER = b"k" * 32, b"o" * 32

@@ -380,3 +380,17 @@ def test_a_source_must_not_take_another_plugins_name():
         Point("aaa", serving("aaa")), Point("bbb", module(scailookup_upstreams=lambda settings: [up]))
     )
     assert "the upstream aaa is taken by plugin aaa" in str(reasons(plugins)["bbb"])
+
+
+def test_the_longest_deadline():
+    """A service that stops waits for the lookup that may take longest, a source's among them."""
+
+    async def gather(ask):
+        return []
+
+    source = Upstream("in", "https://x", auth.Anonymous(), (Lookup("r", "/r", deadline=90.0),))
+    up = Upstream(
+        "bbb", "", auth.Anonymous(), (Lookup("r", gather=gather, sources=(source,)),), deadline=20.0
+    )
+    plugins = found(Point("bbb", module(scailookup_upstreams=lambda settings: [up])))
+    assert (90.0, 100.0) == (plugins.longest(8.0), plugins.longest(100.0))

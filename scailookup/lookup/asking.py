@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ import structlog
 
 from scailookup.checks import check_headers, check_seconds, check_upstream_path
 from scailookup.declare import Lookup, Upstream, fill, merged
-from scailookup.errors import CallFailed, Overloaded, ScailookupError
+from scailookup.errors import CallFailed, Overloaded, ScailookupError, UpstreamApi
 from scailookup.gather import Failed, Gathered, Got, Listed, Question
 from scailookup.log import scrubber
 from scailookup.lookup.blame import blame
@@ -42,7 +41,7 @@ class Asking:
 
     def __init__(self, trip: Trip, way_out: WayOut, most: int, others: Others) -> None:
         kept = min(_KEPT, (trip.deadline - monotonic()) / 20)
-        self._trip = replace(trip, deadline=trip.deadline - kept)
+        self._trip = trip._replace(deadline=trip.deadline - kept)
         # A source that somebody else asked later may have time beyond ours.
         self._patience = trip.deadline - kept / 2
         self._way_out = way_out
@@ -62,9 +61,15 @@ class Asking:
         return self._most - self.calls
 
     async def __call__(self, question: str | Question) -> Got:
-        """One call; raises CallFailed."""
+        """One call; raises CallFailed, or UpstreamApi when there may be no more."""
         if self.left <= 0:
-            raise CallFailed("too_large", "the answer takes more calls than SCAILOOKUP_MAX_PAGES allows")
+            raise UpstreamApi(
+                self._trip.bound.upstream.name,
+                "the answer takes more calls than there may be",
+                "The operator must raise SCAILOOKUP_MAX_PAGES.",
+                code="too_large",
+                upstream_status=None,
+            )
         self.calls += 1
         return await self._call(question)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -52,8 +52,7 @@ class Bound:
         return base_url + self.lookup.path.partition("?")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Trip:
+class Trip(NamedTuple):
     """One lookup on its way to the upstream: for whom, signed how, until when."""
 
     bound: Bound

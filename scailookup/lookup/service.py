@@ -256,7 +256,7 @@ class Lookups:
             grant = await self.tokens.sign(trip.grant, trip.caller.tenant, trip.trace, trip.deadline)
         except CallFailed as failure:
             raise blame_exchange(failure, trip.bound.upstream, trip.grant) from None
-        return replace(trip, grant=grant)
+        return trip._replace(grant=grant)
 
     async def _gathered(self, trip: Trip, reader: Reader) -> Read:
         def other(bound: Bound, until: float) -> Awaitable[Served]:

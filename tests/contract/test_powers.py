@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .support import Reply, Seen, Site, detail, failure, rows, run_cli, sent, start_status
+from .support import Reply, Seen, Site, Upstream, detail, failure, rows, run_cli, sent, start_status
 
 MARK = "planted-own-key-of-the-plugin"
 MODULE = '''
@@ -16,7 +17,7 @@ MODULE = '''
 
 from dataclasses import dataclass
 
-from scailookup import Gathered, Got, Lookup, Param, Question, Upstream, auth, hookimpl, layout
+from scailookup import Gathered, Got, Lookup, Param, Question, Tls, Upstream, auth, hookimpl, layout
 from scailookup.settings import Secret, Url
 
 
@@ -25,6 +26,8 @@ class Own:
     base_url: Url
     key: Secret | None = None
     units: str = "si"
+    sealed: Url | None = None
+    ca: str = ""
 
 
 async def forecasts(ask):
@@ -52,7 +55,13 @@ def scailookup_upstreams(settings):
     )
     secret = "tenants/{tenant}/weather_oauth"
     token = auth.ClientCredentials(own.base_url + "/token", secret=secret, client_id="me")
-    return [keyed, Upstream("tides", own.base_url, token, (Lookup("tides", "/tides"),))]
+    found = [keyed, Upstream("tides", own.base_url, token, (Lookup("tides", "/tides"),))]
+    if own.sealed:
+        found += [
+            Upstream(name, own.sealed, auth.Anonymous(), (Lookup("all", "/all"),), tls=tls)
+            for name, tls in (("trusted", Tls(ca=own.ca)), ("untrusted", None))
+        ]
+    return found
 '''
 
 
@@ -69,13 +78,25 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def _weather(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def sealed() -> Iterator[Upstream]:
+    """A server whose certificate no usual authority has signed."""
+    made = Upstream(tls=True)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def _weather(path: Path, sealed: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    authority = path / "authority.pem"
+    authority.write_text(ssl.get_server_certificate(("127.0.0.1", sealed.port)))
     upstream = Site(
         tmp_path_factory.mktemp("site"),
         {tenant: {"weather_oauth": f"planted-client-{tenant}"} for tenant in ("tnt_acme", "tnt_moved")},
         PYTHONPATH=str(path),
         SCAILOOKUP_WEATHER_KEY=MARK,
         SCAILOOKUP_WEATHER_BASE_URL="@grid",
+        SCAILOOKUP_WEATHER_SEALED=sealed.base,
+        SCAILOOKUP_WEATHER_CA=str(authority),
     )
     yield upstream
     upstream.stop()
@@ -221,6 +242,13 @@ def test_an_endpoint_that_redirects(weather: Site) -> None:
     weather.grid.on("/token", Reply({}, 307, {"Location": f"{weather.grid.base}/elsewhere"}))
     failure(weather.get("/v1/tides/tides", token=token), "tides_api", 307, "redirected")
     assert [] == weather.grid.calls("/elsewhere")
+
+
+def test_an_authority_of_its_own(weather: Site, sealed: Upstream) -> None:
+    """An upstream's own authority is trusted for that upstream, and for no other at the same address."""
+    sealed.on("/all", [{"id": "a"}])
+    assert [{"id": "a"}] == rows(weather.get("/v1/trusted/all"))
+    failure(weather.get("/v1/untrusted/all"), "untrusted_api", None, "tls")
 
 
 def environment(path: Path, **more: str) -> dict[str, str]:
