@@ -20,11 +20,12 @@ from bench.machine import describe, missing, stolen
 from bench.plugins import measure_plugins
 from bench.processes import BenchError
 from bench.report import document, tables
+from bench.shared import measure_shared
 from bench.speed import BIG, ROWS, measure_speed
 from bench.stall import measure_stall
 
 _ROOT = Path(__file__).parent.parent
-_OTHERS = ("engines", "herd", "stall", "plugins", "tenants", "growth")
+_OTHERS = ("engines", "herd", "stall", "plugins", "tenants", "growth", "shared")
 NAMES = (*ROWS, *BIG, *_OTHERS)
 
 
@@ -73,6 +74,8 @@ def _measure(asked: argparse.Namespace) -> Results:
             results.tenants = measure_tenants(lab, asked.rounds, half)
         if "growth" in asked.names:
             results.rows = measure_rows(lab, asked.rounds, half)
+        if "shared" in asked.names:
+            results.shared = measure_shared(lab, asked.rounds, half)
     return results
 
 

@@ -11,6 +11,7 @@ from bench.growth import Tenants
 from bench.herd import Herd
 from bench.load import Figure
 from bench.plugins import SIZES, Plugins
+from bench.shared import Shared
 from bench.stall import Stall
 
 __all__ = ["Floor", "Results", "floors", "ratio"]
@@ -33,6 +34,7 @@ class Results:
     speed: Mapping[str, Figure] = field(default_factory=dict)
     engines: Sequence[Engine] = ()
     herd: Herd | None = None
+    shared: Shared | None = None
     tenants: list[Tenants] = field(default_factory=list)
     plugins: Plugins | None = None
     stall: Stall | None = None
@@ -59,7 +61,9 @@ def floors(results: Results) -> list[Floor]:
     """Every demand that the results can answer."""
     found = [floor for each in _RATIOS if (floor := _faster(results.speed, *each))]
     if results.herd is not None:
-        found.append(_herd(results.herd))
+        found.append(_herd(results.herd, ""))
+    if results.shared is not None:
+        found.append(_herd(results.shared.herd, " over two nodes"))
     if results.tenants:
         found.append(_memory(results.tenants[-1]))
     if results.plugins is not None:
@@ -79,10 +83,10 @@ def _faster(speed: Mapping[str, Figure], name: str, one: str, other: str, least:
     )
 
 
-def _herd(herd: Herd) -> Floor:
+def _herd(herd: Herd, where: str) -> Floor:
     calls = "/".join(str(count) for count in herd.calls)
     return Floor(
-        f"{herd.size} callers of one cold list",
+        f"{herd.size} callers of one cold list{where}",
         "exactly 1 upstream call",
         f"{calls} in {herd.repeats} herds",
         all(count == 1 for count in herd.calls) and herd.refused == 0,

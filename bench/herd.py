@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.client import Ask, ask_all, bearer
 from bench.lab import MODELS, Lab, tell
 from bench.service import start_service
 
-__all__ = ["Herd", "measure_herd"]
+__all__ = ["SIZE", "Herd", "measure_herd", "stampede"]
 
 SIZE = 1000
 _REPEATS = 3
@@ -35,7 +36,7 @@ def measure_herd(lab: Lab) -> Herd:
         service = start_service(lab, f"herd-{number}")
         lab.upstream.serve(60, _DELAY_MS)
         before = lab.upstream.count()
-        answers, seconds = asyncio.run(_stampede(service.port, lab.tokens[0]))
+        answers, seconds = asyncio.run(stampede([service.port], lab.tokens[0]))
         calls.append(lab.upstream.count() - before)
         refused += sum(answer != 200 for answer in answers)
         slowest = max(slowest, seconds)
@@ -45,9 +46,10 @@ def measure_herd(lab: Lab) -> Herd:
     return Herd(SIZE, _REPEATS, tuple(calls), refused, slowest)
 
 
-async def _stampede(port: int, token: str) -> tuple[list[int], float]:
-    """The status of every answer, and the seconds until the last one."""
+async def stampede(ports: Sequence[int], token: str) -> tuple[list[int], float]:
+    """A herd dealt out over ``ports``: the status of every answer, and the seconds until the last one."""
     loop = asyncio.get_running_loop()
-    started = loop.time()
-    answers = await ask_all(port, [Ask(MODELS, bearer(token))] * SIZE, connections=SIZE)
-    return [answer.status for answer in answers], loop.time() - started
+    started, share = loop.time(), SIZE // len(ports)
+    asks = [Ask(MODELS, bearer(token))] * share
+    answers = await asyncio.gather(*(ask_all(port, asks, connections=share) for port in ports))
+    return [answer.status for each in answers for answer in each], loop.time() - started

@@ -16,7 +16,13 @@ from bench.processes import BenchError, tool
 
 __all__ = ["describe", "missing", "stolen"]
 
-_TOOLS = {"wrk": "wrk", "nginx": "nginx-light", "taskset": "util-linux", "setpriv": "util-linux"}
+_TOOLS = {
+    "wrk": "wrk",
+    "nginx": "nginx-light",
+    "redis-server": "redis-server",
+    "taskset": "util-linux",
+    "setpriv": "util-linux",
+}
 _MODULES = ("fastapi", "httpx", "uvicorn", "matplotlib")
 
 

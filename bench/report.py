@@ -27,6 +27,12 @@ _WHAT = {
     "nginx-same": "nginx, proxy_cache, the same bytes as in the microcache",
     "microcache": "nginx with the files of deploy/nginx (no TLS), from its microcache",
 }
+_SHARED = {
+    "hit, alone": "from memory, no shared cache",
+    "hit, with Redis": "from memory, with one",
+    "miss, alone": "every answer from the upstream, no shared cache",
+    "miss, with Redis": "the same, each miss with a lease and a record in Redis",
+}
 _NOTES = """\
 One worker on one core; the load (wrk, 32 connections, fewer for long lists, and the bench
 upstream) on the other. scailookup verifies an RS256 token of each caller and logs at info; the rivals
@@ -114,6 +120,13 @@ def _stall(results: Results) -> list[str]:
     ]
 
 
+def _shared(results: Results) -> list[str]:
+    if results.shared is None:
+        return []
+    rows = [_figure(name, _SHARED[name], figure) for name, figure in results.shared.figures.items()]
+    return ["## One cache for all processes\n", _table(_HEADS, rows)]
+
+
 def _floors(floors: Sequence[Floor]) -> list[str]:
     rows = [
         (floor.name, floor.wanted, floor.measured, "met" if floor.met else "missed", floor.remark)
@@ -125,7 +138,14 @@ def _floors(floors: Sequence[Floor]) -> list[str]:
 
 def tables(results: Results, floors: Sequence[Floor]) -> str:
     """All that was measured."""
-    parts = [*_speed(results), *_engines(results), *_growth(results), *_stall(results), *_floors(floors)]
+    parts = [
+        *_speed(results),
+        *_engines(results),
+        *_growth(results),
+        *_shared(results),
+        *_stall(results),
+        *_floors(floors),
+    ]
     return "\n\n".join(part.rstrip("\n") for part in parts)
 
 
