@@ -85,7 +85,7 @@ class RedisStore:
             url,
             max_connections=_CONNECTIONS,
             timeout=PATIENCE,
-            socket_timeout=PATIENCE,
+            socket_timeout=None,  # every command has a clock of ours, and a second one costs
             socket_connect_timeout=PATIENCE,
             # A connection that Redis closed while it was idle is replaced at once; nothing else is repeated.
             retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
