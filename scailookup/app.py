@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 import structlog
@@ -42,10 +44,17 @@ class Service:
     """The whole service on one event loop. Make it after any fork.
 
     ``url``, ``port`` and ``admin_url`` are set once ``start`` returned. ``demo`` is what
-    `scailookup demo` adds to the page for people.
+    `scailookup demo` adds to the page for people. ``plugins`` are the entry points to
+    load, by default those installed.
     """
 
-    def __init__(self, settings: Settings, *, demo: Demo | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        demo: Demo | None = None,
+        plugins: Iterable[EntryPoint] | None = None,
+    ) -> None:
         self._settings = settings
         self.metrics = Metrics()
         self._fetch = connect(settings)
@@ -53,7 +62,7 @@ class Service:
         self.secrets = HeldSecrets(store, fresh=settings.secret_fresh, hold=settings.secret_hold)
         scrubber.add(*settings.secrets())
         scrubber.add_source(self.secrets.values)
-        self.plugins = discover(settings)
+        self.plugins = discover(settings, plugins)
         circuits = Circuits(settings.circuit)
         tls: dict[str, Tls | None] = {}
         self._door = Door(lambda name: connect(settings, tls.get(name)), self._observe, circuits=circuits)

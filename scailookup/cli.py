@@ -91,6 +91,26 @@ def check(as_json: bool) -> None:
     _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout))
 
 
+@main.command("new-plugin")
+@click.argument("name")
+@click.option("--into", type=click.Path(file_okay=False), default=".", help="Where (this directory).")
+def new_plugin(name: str, into: str) -> None:
+    """Write a plugin to start from: a distribution with one lookup, its sample and its tests.
+
+    Status 2: the name cannot be had, or the directory exists.
+    """
+    from pathlib import Path
+
+    from scailookup.scaffold import ScaffoldError, write
+
+    try:
+        root = write(name, Path(into))
+    except ScaffoldError as exc:
+        click.echo(f"scailookup: {exc}", err=True)
+        sys.exit(BAD_SETTINGS)
+    click.echo(f"{root} is written. Next: cd {root} && pip install -e '.[test]' && pytest")
+
+
 def _settings(overrides: dict[str, str]) -> Settings:
     from scailookup.settings import load
 

@@ -96,6 +96,9 @@ def _error_parts(body: Any) -> Iterator[Mapping[str, Any]]:
             yield part
         elif isinstance(part, str):
             yield {"message": part}
+    several = body.get("errors")
+    if isinstance(several, list) and several and isinstance(several[0], dict):
+        yield several[0]
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         yield {"message": detail[0].get("msg")}
     yield body

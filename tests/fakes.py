@@ -23,6 +23,7 @@ from scailookup.declare import Upstream
 from scailookup.lookup import Bound, Limits, Lookups
 from scailookup.model import Call, Caller, Reply, Request, Served, Trace
 from scailookup.settings import Settings, load
+from scailookup.testing import FakeSecrets, reply
 from scailookup.transport import Door
 
 # A loaded machine is slow, and no test here is about time.
@@ -58,12 +59,6 @@ def json_with(*names: str) -> st.SearchStrategy[Any]:
 def settings(**names: str) -> Settings:
     """Sound settings, with these variables besides; a plugin ``weather`` is there."""
     return load({**BASICS, **names}, system_file=None, plugins=["weather"])
-
-
-def reply(body: Any, status: int = 200, **headers: str) -> Reply:
-    """A reply whose body is ``body`` as JSON; bytes stand as they are."""
-    raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 
 
 class FakeClock:
@@ -144,27 +139,6 @@ def said(served: Served) -> dict[str, Any]:
     """The body of an answer."""
     found: dict[str, Any] = msgspec.json.decode(served.form.body)
     return found
-
-
-class FakeSecrets:
-    """Secrets in memory; an exception in the place of a secret is raised."""
-
-    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
-        self.data = dict(data or {})
-        self.asked: list[tuple[str, bool]] = []
-
-    async def get(self, path: str, *, fresh: bool = False) -> Any:
-        self.asked.append((path, fresh))
-        found = self.data.get(path)
-        if isinstance(found, BaseException):
-            raise found
-        return found
-
-    def held(self, path: str) -> Any:
-        raise LookupError(path)
-
-    async def put(self, path: str, data: Mapping[str, str]) -> None:
-        self.data[path] = data
 
 
 @dataclass(frozen=True)

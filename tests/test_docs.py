@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scailookup import errors
+from scailookup import errors, hookspecs
+from scailookup.model import Call
 from scailookup.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +43,7 @@ def _example(page: Path) -> tuple[str, ...]:
     """How the settings of a plugin's own begin that a page may name."""
     if page in PLUGIN_PAGES:
         return (EXAMPLE,)
-    if page.parent.parent == ROOT / "plugins":
+    if page.parent.parent in (ROOT / "plugins", DOCS / "examples"):
         return (f"SCAILOOKUP_{page.parent.name.removeprefix('scailookup-').upper()}_",)
     return ()
 
@@ -128,7 +130,10 @@ def test_code_examples_parse(page: Path) -> None:
         compile(block, page.name, "exec")
 
 
-@pytest.mark.parametrize("page", PLUGIN_PAGES, ids=lambda page: page.name)
+# The tutorial's files import one another: tests/system/test_authoring.py runs them where they belong.
+@pytest.mark.parametrize(
+    "page", [p for p in PLUGIN_PAGES if p.name != "write.md"], ids=lambda page: page.name
+)
 def test_declarations_of_the_guide_are_sound(page: Path) -> None:
     """Every example runs: a declaration that breaks a rule raises when it is made."""
     for number, block in enumerate(blocks(page.read_text(encoding="utf-8"), "python")):
@@ -160,3 +165,23 @@ def test_files_named_in_prose_exist(page: Path) -> None:
         r"`((?:tests|scailookup|plugins)/[\w/]+\.py)`", prose(page.read_text(encoding="utf-8"))
     ):
         assert (ROOT / name).exists(), name
+
+
+def test_every_hook_has_a_heading_with_its_exact_signature() -> None:
+    """The reference has each hook, as it is declared, and no other."""
+    headings = re.findall(r"^## (.+)$", prose(read("plugins/hooks.md")), re.MULTILINE)
+    hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("scailookup_")}
+    declared = [f"{name}{inspect.signature(hook)}".replace("'", "") for name, hook in hooks.items()]
+    assert declared == headings
+
+
+def test_every_field_of_a_call_is_in_the_reference() -> None:
+    """What an observer is told has a row."""
+    rows = re.findall(r"^\| (`.+?) \|", read("plugins/hooks.md"), re.MULTILINE)
+    assert set(Call._fields) == set(re.findall(r"`(\w+)`", " ".join(rows)))
+
+
+def test_every_page_of_the_guide_is_in_its_index() -> None:
+    """Nobody has to guess that a page is there."""
+    linked = set(re.findall(r"\]\((\w[\w-]*\.md)\)", read("plugins/index.md")))
+    assert {page.name for page in PLUGIN_PAGES} - {"index.md"} <= linked

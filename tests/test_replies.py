@@ -63,6 +63,9 @@ def test_a_redirect_is_a_failure(status):
         ({"detail": {"error": {"code": "X", "message": ""}}, "message": "no"}, "X", "no"),
         ({"detail": {"code": "X", "message": "no"}}, "X", "no"),
         ({"detail": [{"loc": ["q"], "msg": "no"}]}, "http_500", "no"),
+        ({"errors": [{"code": "X_Y", "message": "no"}, {"code": "Z"}]}, "X_Y", "no"),
+        ({"errors": ["no"]}, "http_500", "the upstream answered 500 and gave no reason"),
+        ({"errors": {"code": "X_Y"}}, "http_500", "the upstream answered 500 and gave no reason"),
         ({"message": "no"}, "http_500", "no"),
         ({"message": "no\r\n  more"}, "http_500", "no more"),
         ({"message": {"a": 1}}, "http_500", "the upstream answered 500 and gave no reason"),
@@ -150,7 +153,7 @@ def test_not_repeatable_when_told_to_wait():
 
 
 @given(
-    json_with("error", "code", "message", "detail", "status", "object", "retry_after", "msg"),
+    json_with("error", "errors", "code", "message", "detail", "status", "object", "retry_after", "msg"),
     st.sampled_from([200, 204, 302, 400, 401, 429, 500, 503]),
     st.text(st.characters(min_codepoint=32, max_codepoint=255)),
 )

@@ -1,19 +1,24 @@
 #!/bin/sh
-# Installs what tests/system needs from Debian. Without root, or without apt, it says what is missing.
+# Installs what tests/system needs from Debian, or the programs named as arguments, which are packages of
+# the same name. Without root, or without apt, it says what is missing.
 # Status 0 when everything is there afterwards.
 set -eu
 
 missing=""
 want() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
-want nginx nginx
-want redis-server redis-server
-want faketime faketime
-want chromium chromium
-want chromedriver chromium-driver
+if [ $# -gt 0 ]; then
+    for program in "$@"; do want "$program" "$program"; done
+else
+    want nginx nginx
+    want redis-server redis-server
+    want faketime faketime
+    want chromium chromium
+    want chromedriver chromium-driver
+fi
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "The tests of tests/system need:$missing" >&2
+    echo "The tests need:$missing" >&2
     echo "On Debian, as root: apt-get install$missing" >&2
     exit 1
 fi
