@@ -12,7 +12,7 @@ from scailookup.settings import GROUP
 __all__ = ["ScaffoldError", "write"]
 
 # Routes of the service's own below both prefixes.
-RESERVED = frozenset({"console", "explain", "lookups", "tenants"})
+RESERVED = frozenset({"lookups", "tenants", "upstreams"})
 
 _FILES = {
     "pyproject.toml": """\
