@@ -27,6 +27,45 @@ from scailookup.web import ANY_CALLER, Handler, Need, Role
 _ADMINS = Role(frozenset({"tenant_admin", "super_admin"}))
 _PATH = "/tenants/me/scaigrid_credentials"
 _KEY = re.compile(r"sgk_[\x21-\x7e]{8,256}")
+_STATUS = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "configured": {"type": "boolean"},
+                "base_url": {"type": ["string", "null"]},
+                "masked_key": {"type": ["string", "null"]},
+            },
+            "required": ["configured", "base_url", "masked_key"],
+        },
+        "example": {"configured": True, "base_url": None, "masked_key": "sgk_…9f2c"},
+    }
+}
+_TRIED = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"rows": {"type": "integer"}, "duration_ms": {"type": "number"}},
+            "required": ["rows", "duration_ms"],
+        }
+    }
+}
+_NEW = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "api_key": {"type": "string", "pattern": r"^sgk_[\x21-\x7e]{8,256}$"},
+                "base_url": {
+                    "type": "string",
+                    "description": "An address of the tenant's own, on a host that the operator allows.",
+                },
+            },
+            "required": ["api_key"],
+            "additionalProperties": False,
+        }
+    }
+}
 
 
 def read_body(raw: bytes, tenant_hosts: tuple[str, ...]) -> tuple[str, str | None]:
@@ -66,6 +105,19 @@ class CredentialsHandler(Handler):
         "POST": _ADMINS,
     }
     max_body: ClassVar[int] = 8 * 1024
+    operations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "get": {
+            "summary": "Whether the tenant has a ScaiGrid key of its own.",
+            "responses": {
+                "200": {"description": "The key is masked; nulls where nothing is set.", "content": _STATUS}
+            },
+        },
+        "post": {
+            "summary": "Set or rotate the tenant's ScaiGrid key.",
+            "requestBody": {"required": True, "content": _NEW},
+            "responses": {"204": {"description": "Stored."}},
+        },
+    }
     secrets: Secrets
     tenant_hosts: tuple[str, ...]
 
@@ -163,6 +215,16 @@ class TrialHandler(Handler):
 
     needs: ClassVar[Mapping[str, Need]] = {"POST": _ADMINS}
     max_body: ClassVar[int] = 8 * 1024
+    operations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "post": {
+            "summary": "Try a key with one call, and keep nothing of it.",
+            "requestBody": {"required": True, "content": _NEW},
+            "responses": {
+                "200": {"description": "It works; how many models it sees.", "content": _TRIED},
+                "502": {"$ref": "#/components/responses/Error502"},
+            },
+        }
+    }
     trial: Trial
     tenant_hosts: tuple[str, ...]
 

@@ -11,6 +11,13 @@ _ALIASES = {"bunker_id": "id", "image_ref": "image", "lifecycle": "lifecycle_mod
 _FIRST = ("bunker_id", "image_ref", "lifecycle", "status")
 _ACTIVE = frozenset({"running", "ready"})
 _TERMINAL = frozenset({"terminated", "terminating", "failed", "error", "deleted"})
+# The upstream's other fields stand beside these.
+_ROW: dict[str, dict[str, Any]] = {
+    "bunker_id": {"type": "string", "examples": ["bnk_51d0"]},
+    "image_ref": {"type": "string", "examples": ["registry.example/tools/python:3.12"]},
+    "lifecycle": {"type": "string", "examples": ["persistent"]},
+    "status": {"type": "string", "examples": ["running"]},
+}
 # Environments hold secrets. A plain text under `env` is a name such as "production".
 _ENVIRONMENTS = frozenset({"env", "environment"})
 
@@ -73,6 +80,7 @@ def scailookup_upstreams(settings: Settings) -> list[Upstream]:
                     tenant_field="tenant_id",
                     filters=(Filter("status"), Filter("lifecycle")),
                     summary="Active bunkers of the tenant.",
+                    schema=_ROW,
                 ),
             ),
         )

@@ -8,6 +8,24 @@ from scailookup.settings import Settings
 from scailookup.shapes import only, prose, text, whole
 
 _MODULE = "/v1/modules/scaiqueue"
+_SCOPE: dict[str, dict[str, Any]] = {
+    "id": {"type": "string", "description": "Opaque.", "examples": ["scp_7f3a"]},
+    "slug": {"type": "string", "examples": ["billing"]},
+    "display_name": {"type": "string", "examples": ["Billing"]},
+    "description": {"type": "string", "examples": ["Invoices and reminders"]},
+}
+_QUEUE: dict[str, dict[str, Any]] = {
+    "id": {"type": "string", "description": "Opaque.", "examples": ["que_19c2"]},
+    "scope_id": {"type": "string", "examples": ["scp_7f3a"]},
+    "slug": {"type": "string", "examples": ["invoices"]},
+    "display_name": {"type": "string", "examples": ["Invoices"]},
+    "consumer_mode": {
+        "type": "string",
+        "description": "fifo, priority, deadline or broadcast; absent where the upstream did not say.",
+        "examples": ["fifo"],
+    },
+    "max_retries": {"type": "integer", "examples": [5]},
+}
 
 
 def identity(raw: Mapping[str, Any], name: str) -> str | None:
@@ -68,13 +86,20 @@ def scailookup_upstreams(settings: Settings) -> list[Upstream]:
             auth=auth.Platform(needs="scaiqueue:view"),
             summary="Queues and the scopes they stand in.",
             lookups=(
-                Lookup("scopes", f"{_MODULE}/scopes", row=scope, summary="Scopes of the tenant."),
+                Lookup(
+                    "scopes",
+                    f"{_MODULE}/scopes",
+                    row=scope,
+                    summary="Scopes of the tenant.",
+                    schema=_SCOPE,
+                ),
                 Lookup(
                     "scopes/{scope_id}/queues",
                     f"{_MODULE}/scopes/{{scope_id}}/queues",
                     row=queue,
                     filters=(Filter("consumer_mode", "fifo, priority, deadline or broadcast"),),
                     summary="Queues of one scope, the system queues among them.",
+                    schema=_QUEUE,
                 ),
             ),
         )

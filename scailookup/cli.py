@@ -111,6 +111,14 @@ def new_plugin(name: str, into: str) -> None:
     click.echo(f"{root} is written. Next: cd {root} && pip install -e '.[test]' && pytest")
 
 
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the lookups that are installed; nothing has to run or be configured."""
+    from scailookup.report import print_openapi
+
+    print_openapi(_settings_or_bare(), out=sys.stdout)
+
+
 def _settings(overrides: dict[str, str]) -> Settings:
     from scailookup.settings import load
 

@@ -19,8 +19,9 @@ from scailookup.seams import Fetch
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
 from scailookup.transport import Door, connect
+from scailookup.web.openapi import document
 
-__all__ = ["Finding", "check", "findings", "list_plugins"]
+__all__ = ["Finding", "check", "findings", "list_plugins", "print_openapi"]
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "note"}
 
@@ -67,6 +68,20 @@ def _plugin(plugin: Plugin) -> dict[str, object]:
     }
 
 
+def print_openapi(settings: Settings, *, out: TextIO) -> None:
+    """Print the OpenAPI document, as a service with these settings would answer it."""
+    json.dump(document(_furnished(settings)), out, indent=2, ensure_ascii=False)
+    out.write("\n")
+
+
+def _furnished(settings: Settings) -> Plugins:
+    """The plugins with their handlers, which are made and asked nothing: no secrets, no way out are used."""
+    plugins = discover(settings)
+    idle = Door(lambda name: connect(settings), lambda call: None)
+    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0), idle))
+    return plugins
+
+
 async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
     """Look at everything and print it as it is found; 1 when something is not well."""
     found: list[Finding] = []
@@ -86,10 +101,7 @@ async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Settings, ScaiKey, the stores, each upstream address, each plugin. Raises SettingsError first."""
-    plugins = discover(settings)
-    # Handlers are made and asked nothing: neither secrets nor the way out are used.
-    idle = Door(lambda name: connect(settings), lambda call: None)
-    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0), idle))
+    plugins = _furnished(settings)
     settings.own.refuse_unknown(plugins.absent)
     scrubber.add(*settings.secrets())
     for warning in settings.warnings():

@@ -104,6 +104,9 @@ class Lookup:
     seconds, in the place of the service's settings.  ``roles`` carry ``permission``
     here besides those that carry it everywhere.
 
+    ``schema`` describes the row's fields for the OpenAPI document: JSON Schema by
+    name, the first of ``examples`` shown as a row.
+
     ``gather`` in the place of ``path`` is a coroutine that makes the records out of
     several calls; ``sources`` are further upstreams whose lookups it may ask.
     """
@@ -127,6 +130,7 @@ class Lookup:
     deadline: float | None = field(default=None, kw_only=True)
     fresh: float | None = field(default=None, kw_only=True)
     roles: frozenset[str] = field(default=frozenset(), kw_only=True)
+    schema: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False, kw_only=True)
     gather: Gather | None = field(default=None, kw_only=True)
     sources: tuple[Upstream, ...] = field(default=(), kw_only=True)
     # Worked out here, once, so that no request has to.
@@ -141,9 +145,12 @@ class Lookup:
             fields=_fields(self.name),
             spread=spread_of(self.path),
             headers=MappingProxyType(dict(self.headers)),
+            schema=MappingProxyType(dict(self.schema)),
         )
         self._check_way()
         self._check_query()
+        if self.schema and self.key not in self.schema:
+            raise ValueError(f"lookup {self.name!r}: the schema lacks the key {self.key!r}")
         if not _WORD.fullmatch(self.permission):
             raise ValueError(f"lookup {self.name!r}: {self.permission!r} is not a permission")
         try:

@@ -95,11 +95,13 @@ class Handler(RequestHandler):
 
     A subclass implements ``get``, ``post`` and so on, raises ScailookupErrors, and
     ends with ``send``. HEAD is GET without the body. ``self.caller`` is who asks
-    (None on an open route), ``self.trace`` the request's ids.
+    (None on an open route), ``self.trace`` the request's ids. ``operations`` holds, by
+    method in lower case, what OpenAPI is to say of it besides: ``requestBody``, ``responses``.
     """
 
     needs: ClassVar[Mapping[str, Need]] = {}
     max_body: ClassVar[int] = 0
+    operations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     web: Web
     route_name: str
     caller: Caller | None = None
@@ -133,18 +135,17 @@ class Handler(RequestHandler):
         if method == "OPTIONS" and allowed:
             self._preflight()
             return
-        if method not in self._methods():
-            raise MethodNotAllowed(self._methods())
+        if method not in self.methods():
+            raise MethodNotAllowed(self.methods())
         if getattr(self.request, "oversized", False) or len(self.request.body) > max(self.max_body, 1024):
             raise InvalidParameter("body", "the body is too large", "Send a smaller body.")
         need = self.needs.get("GET" if method == "HEAD" else method, Permission())
         self.caller = await self.web.guard.admit(self.request.headers, need, self.trace)
 
-    def _methods(self) -> tuple[str, ...]:
+    @classmethod
+    def methods(cls) -> tuple[str, ...]:
         """The methods that this handler implements, HEAD wherever GET is."""
-        own = [
-            m for m in _METHODS if getattr(type(self), m.lower()) is not getattr(RequestHandler, m.lower())
-        ]
+        own = [m for m in _METHODS if getattr(cls, m.lower()) is not getattr(RequestHandler, m.lower())]
         return ("GET", "HEAD", *own[1:]) if own[:1] == ["GET"] else tuple(own)
 
     def _lend_nothing(self) -> None:
@@ -165,7 +166,7 @@ class Handler(RequestHandler):
         return True
 
     def _preflight(self) -> None:
-        self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods()))
         self.set_header(
             "Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, X-Request-ID"
         )
@@ -210,7 +211,7 @@ class Handler(RequestHandler):
     def _foreign(self, status: int) -> ScailookupError:
         """The contract's error for a status that Tornado itself raised."""
         if status == 405:
-            return MethodNotAllowed(self._methods())
+            return MethodNotAllowed(self.methods())
         if 400 <= status < 500:
             return InvalidParameter("request", "the request cannot be read", "Send a well-formed request.")
         return Internal()

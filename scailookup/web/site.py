@@ -10,6 +10,7 @@ from scailookup.plugins import Plugins
 from scailookup.web.handler import Permission, Web
 from scailookup.web.health import HealthHandler, MetricsHandler, ReadyHandler
 from scailookup.web.lookups import CatalogueHandler, FailedPluginHandler, LookupHandler
+from scailookup.web.openapi import OpenApiHandler, encoded
 from scailookup.web.router import PREFIXES, Routes, Target
 
 __all__ = ["admin_site", "public_site"]
@@ -29,7 +30,9 @@ def public_site(web: Web, plugins: Plugins, lookups: Lookups, ready: Ready) -> R
     """Every lookup, the catalogue, what plugins handle, and health."""
     routes = Routes(web)
     _health(routes, plugins, ready)
+    described = encoded(plugins)
     for prefix in PREFIXES:
+        routes.add(f"{prefix}/openapi.json", Target(OpenApiHandler, "openapi.json", {"text": described}))
         routes.add(f"{prefix}/lookups", Target(CatalogueHandler, "lookups", {"plugins": plugins}))
         for _, upstream in plugins.upstreams:
             for lookup in upstream.lookups:
