@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -225,3 +226,11 @@ def test_laundered_is_always_showable(code, text):
     """Whatever came, code and text keep to their alphabets and lengths."""
     code, text = shown(code, text)
     assert (True, True, True) == (0 < len(code) <= 64, len(text) <= 300, text.isprintable() or not text)
+
+
+@pytest.mark.parametrize("body", [b"[" + b"0," * 200_000 + b"0]", b"[" * 300_000])
+def test_the_collector_is_back_after_a_long_body(body: bytes) -> None:
+    """A long list is decoded without the collector; it is at work again, however that ended."""
+    with contextlib.suppress(CallFailed):
+        decode(reply(body))
+    assert gc.isenabled()

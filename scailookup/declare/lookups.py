@@ -149,8 +149,6 @@ class Lookup:
         )
         self._check_way()
         self._check_query()
-        if self.schema and self.key not in self.schema:
-            raise ValueError(f"lookup {self.name!r}: the schema lacks the key {self.key!r}")
         if not _WORD.fullmatch(self.permission):
             raise ValueError(f"lookup {self.name!r}: {self.permission!r} is not a permission")
         try:
@@ -161,6 +159,8 @@ class Lookup:
             raise ValueError(f"lookup {self.name!r}: {exc}") from None
         if self.record is not None:
             self._check_record(self.record)
+        if self.schema and self.key not in self.schema:
+            raise ValueError(f"lookup {self.name!r}: the schema lacks the key {self.key!r}")
         if self.key_of:
             self._set(row=_joined(self.row, self.key, self.key_of))
         self._resolve()
