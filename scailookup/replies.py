@@ -37,7 +37,7 @@ def decode(reply: Reply) -> Any:
 
 
 def _json(body: bytes) -> Any:
-    """The value of ``body``. The collector, looking through a long list's new objects, takes longer than it."""
+    """The value of ``body``: looking through a long list for garbage would take longer than the list."""
     if len(body) < _LONG or not gc.isenabled():
         return msgspec.json.decode(body)
     gc.disable()
