@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
-import structlog
-from tornado.netutil import bind_sockets
-
 from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
 from scailookup.declare import Tls
+from scailookup.errors import Overloaded
+from scailookup.figures import figures
 from scailookup.hookspecs import Services
 from scailookup.identity import KeySet, Permissions, Tokens
 from scailookup.log import scrubber
 from scailookup.lookup import Limits, Lookups, ask_me
-from scailookup.metrics import Metrics
+from scailookup.metrics import Metrics, Snapshot
 from scailookup.model import Call, Caller
 from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
@@ -27,7 +25,6 @@ from scailookup.version import __version__
 from scailookup.web.console import Demo, add_console
 from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Web
-from scailookup.web.listener import listener, url_of
 from scailookup.web.site import admin_site, public_site
 from scailookup.web.upstreams import add_upstreams
 
@@ -36,36 +33,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Service"]
 
-_log = structlog.get_logger("scailookup")
-_GRACE = 1.0
-
 
 class Service:
-    """The whole service on one event loop. Make it after any fork.
+    """The whole service of one set of settings, on one event loop. Make it after any fork.
 
-    ``url``, ``port`` and ``admin_url`` are set once ``start`` returned. ``demo`` is what
-    `scailookup demo` adds to the page for people. ``plugins`` are the entry points to
-    load, by default those installed.
+    ``public`` and ``admin`` are what listeners serve. Nobody listens here: a listener may
+    outlive a service, when settings change. ``demo`` is what `scailookup demo` adds to the
+    page for people. ``plugins`` are the entry points to load, by default those installed.
     """
 
     def __init__(
         self,
         settings: Settings,
+        metrics: Metrics,
         *,
         demo: Demo | None = None,
         plugins: Iterable[EntryPoint] | None = None,
     ) -> None:
         self._settings = settings
-        self.metrics = Metrics()
+        self.metrics = metrics
         self._fetch = connect(settings)
         store = open_store(settings, connect(settings))
         self.secrets = HeldSecrets(store, fresh=settings.secret_fresh, hold=settings.secret_hold)
         scrubber.add(*settings.secrets())
         scrubber.add_source(self.secrets.values)
         self.plugins = discover(settings, plugins)
-        circuits = Circuits(settings.circuit)
+        self._circuits = Circuits(settings.circuit)
         tls: dict[str, Tls | None] = {}
-        self._door = Door(lambda name: connect(settings, tls.get(name)), self._observe, circuits=circuits)
+        self._door = Door(
+            lambda name: connect(settings, tls.get(name)), self._observe, circuits=self._circuits
+        )
         self.plugins.add_handlers(Services(settings, self.secrets, self._door))
         settings.own.refuse_unknown(self.plugins.absent)
         scrubber.add(*settings.secrets())  # plugins' own among them
@@ -83,14 +80,10 @@ class Service:
         self._lookups = Lookups(limits, self.cache, credentials, self._door, pepper)
         scrubber.add_source(self._lookups.tokens.values)
         site = public_site(self.web, self.plugins, self._lookups, self.ready)
-        add_upstreams(site, self.plugins, circuits)
+        add_upstreams(site, self.plugins, self._circuits)
         add_console(site, settings, demo, self.cache.clear)
-        self._servers = [listener(Front(site))]
-        if settings.admin_host is not None:
-            self._servers.append(listener(admin_site(self.web, self.plugins, self.ready)))
-        self.url = ""
-        self.port = 0
-        self.admin_url: str | None = None
+        self.public = Front(site)
+        self.admin = Front(admin_site(self.web, self.plugins, self.ready, self._gather), short=False)
 
     def _guard(self) -> Guard:
         given = self._settings
@@ -127,42 +120,53 @@ class Service:
         self.web.history.called(call)
         self.plugins.called(call)
 
+    async def _gather(self) -> Snapshot:
+        return self.metrics.snapshot()
+
     async def ready(self) -> None:
-        """Return when requests can be served; raises IdentityUnavailable."""
+        """Return when requests can be served; raises IdentityUnavailable, or Overloaded at the end."""
+        if self.web.leaving:
+            raise Overloaded("this process is ending and takes no more requests")
         if not self._settings.auth_disabled:
             await self._keys.ready()
 
-    async def start(self) -> None:
-        """Listen and serve; raises OSError when a port is taken."""
-        settings = self._settings
-        for warning in settings.warnings():
-            _log.warning("settings_warning", reason=warning)
-        sockets = [bind_sockets(settings.port, settings.host)]
-        if settings.admin_host is not None:
-            sockets.append(bind_sockets(settings.admin_port, settings.admin_host))
-            self.admin_url = url_of(settings.admin_host, sockets[1][0].getsockname()[1])
-        for server, bound in zip(self._servers, sockets, strict=True):
-            server.add_sockets(bound)
-        self.port = sockets[0][0].getsockname()[1]
-        self.url = url_of(settings.host, self.port)
+    @property
+    def longest(self) -> float:
+        """Seconds that a request may take."""
+        return self.plugins.longest(self._settings.deadline)
+
+    def start(self) -> None:
+        """Begin what runs beside requests."""
+        self.metrics.watch(
+            figures(
+                cache=self.cache,
+                secrets=self.secrets,
+                keys=self._keys,
+                circuits=self._circuits,
+                plugins=self.plugins,
+                web=self.web,
+            )
+        )
         if self._shared is not None:
             self._shared.start(on_refused=self.cache.drop, on_secret=self.secrets.doubt)
-        _log.info("listening", url=self.url, port=self.port, admin_url=self.admin_url)
 
-    async def stop(self) -> None:
-        """Take no more connections, finish what is under way, close everything."""
-        for server in self._servers:
-            server.stop()
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self.plugins.longest(self._settings.deadline) + _GRACE
-        while self.web.busy and loop.time() < end:
-            await asyncio.sleep(0.01)
-        for server in self._servers:
-            await server.close_all_connections()
+    def take_over(self, before: Service) -> None:
+        """Stand in for ``before``: secrets of the same store are held through its outages, and read anew."""
+        if self._settings.store == before._settings.store:
+            self.secrets.take_over(before.secrets)
+        self.start()
+
+    def leave(self) -> None:
+        """The end has begun: not ready, and every answer ends its connection."""
+        self.web.leaving = True
+
+    async def close(self) -> None:
+        """Close every client; nobody asks any more."""
         await self._lookups.close()
         await self._door.close()
         await self._fetch.close()
         if self._shared is not None:
             await self._shared.close()
         await self.secrets.close()
-        _log.info("stopped")
+        scrubber.remove_source(self.secrets.values)
+        scrubber.remove_source(self._lookups.tokens.values)

@@ -160,6 +160,8 @@ class Memory:
         self._flights: dict[bytes, asyncio.Task[Served]] = {}
         self._failures: OrderedDict[bytes, tuple[float, float, UpstreamError]] = OrderedDict()
         self.bytes = 0
+        self.evicted = 0
+        self.joined = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -264,7 +266,10 @@ class Memory:
 
     def _flight(self, key: bytes, load: Load) -> Flight:
         task = self._flights.get(key)
-        return Flight(self._start(key, load), False) if task is None else Flight(task, True)
+        if task is None:
+            return Flight(self._start(key, load), False)
+        self.joined += 1
+        return Flight(task, True)
 
     def _start(self, key: bytes, load: Load) -> asyncio.Task[Served]:
         flight = asyncio.ensure_future(self._fly(key, load))
@@ -340,6 +345,7 @@ class Memory:
         self.bytes += weight
         while self.bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
+            self.evicted += 1
 
     def _drop(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)

@@ -42,11 +42,15 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one (SCAIFLOW_API_PORT).")
 @click.option("--workers", type=click.IntRange(1, 512), help="Processes (SCAILOOKUP_WORKERS).")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve until SIGTERM. Status 2: the settings cannot work; 1: a port is taken."""
+    """Serve until SIGTERM; SIGHUP reads the settings again.
+
+    Status 2: the settings cannot work; 1: a port is taken; 3: workers end as soon as they begin.
+    """
     given = {"SCAIFLOW_API_HOST": host, "SCAIFLOW_API_PORT": port, "SCAILOOKUP_WORKERS": workers}
-    settings = _settings({name: str(value) for name, value in given.items() if value is not None})
+    overrides = {name: str(value) for name, value in given.items() if value is not None}
+    settings = _settings(overrides)
     _logging(settings)
-    _run(lambda: _serve(settings))
+    _run(lambda: _serve(settings, overrides))
 
 
 @main.command()
@@ -152,19 +156,19 @@ def _logging(settings: Settings, *, quiet: bool = False) -> None:
     log.configure("error" if quiet else settings.log_level, settings.log_format)
 
 
-async def _serve(settings: Settings) -> int:
-    import gc
+async def _serve(settings: Settings, overrides: dict[str, str]) -> int:
+    from scailookup.settings import load
 
-    from scailookup.app import Service
-    from scailookup.lifetime import ending
+    def again() -> Settings:
+        return load(overrides=overrides)
 
-    async with ending() as told:
-        service = Service(settings)
-        await service.start()
-        gc.freeze()  # what is here now stays: the collector need not look at it with every list
-        await told.wait()
-        await service.stop()
-    return 0
+    if settings.workers == 1:
+        from scailookup.processes.alone import serve_alone
+
+        return await serve_alone(settings, again)
+    from scailookup.processes.supervisor import supervise
+
+    return await supervise(settings, again)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, int]]) -> None:

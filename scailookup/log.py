@@ -78,6 +78,11 @@ class Scrubber:
         self._sources.append(values)
         self._snapshots.append(((), _Known(())))
 
+    def remove_source(self, values: Callable[[], Iterable[str]]) -> None:
+        """Ask ``values`` no more."""
+        number = self._sources.index(values)
+        del self._sources[number], self._snapshots[number]
+
     def __call__(self, text: str, *more: str) -> str:
         """``text`` without any known secret; ``more`` are secrets of this moment only."""
         marked = _has_mark(text)
@@ -152,10 +157,13 @@ def _lines_lost(count: int) -> str:
     return _json({"lines": count, "event": "log_lines_lost", "level": "error", "timestamp": now}) + "\n"
 
 
-def configure(level: str = "info", style: str | None = None, stream: IO[str] | None = None) -> None:
+def configure(
+    level: str = "info", style: str | None = None, stream: IO[str] | None = None, *, worker: int | None = None
+) -> None:
     """Send every event, ours and the libraries', to ``stream`` (stderr).
 
     ``style`` is json or console; None takes json off a terminal and console on one.
+    ``worker`` is the number of this process among several, which each event then bears.
     """
     target = stream or sys.stderr
     out: Any = _ScrubbedStream(target)
@@ -169,6 +177,8 @@ def configure(level: str = "info", style: str | None = None, stream: IO[str] | N
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if worker is not None:
+        shared.append(lambda _logger, _method, event: {**event, "worker": worker})
     tail: list[Any] = [structlog.processors.format_exc_info] if style == "json" else []
     structlog.configure(
         processors=[*shared, *tail, renderer],

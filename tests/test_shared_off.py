@@ -12,8 +12,9 @@ from harness import environment
 PROGRAM = """
 import sys
 from scailookup.app import Service
+from scailookup.metrics import Metrics
 from scailookup.settings import load
-Service(load(system_file=None))
+Service(load(system_file=None), Metrics())
 print(sorted(name for name in sys.modules if name.split(".")[0] == "redis" or "shared" in name))
 """
 CACHE = {"SCAILOOKUP_CACHE_URL": "redis://cache.invalid", "SCAILOOKUP_CACHE_KEY": "k" * 32}

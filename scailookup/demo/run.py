@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -138,6 +139,7 @@ async def run(
     Raises SettingsError when a setting is refused, OSError when a chosen port is taken.
     """
     from scailookup.app import Service
+    from scailookup.processes import Serving, announce, open_sockets
     from scailookup.web.console import Demo
 
     with _secrets_file() as secrets_file:
@@ -147,13 +149,16 @@ async def run(
             )
             tokens = demo_tokens(upstream.platform.issuer)
             demo = Demo(upstream.platform.faults, tokens)
-            service = Service(settings.load(env, system_file=None), demo=demo)
-            await service.start()
+            given = settings.load({**env, "SCAILOOKUP_WORKERS": "1"}, system_file=None)
+            serving = Serving(given, partial(Service, demo=demo))
+            sockets = open_sockets(given, {})
+            await serving.start(sockets.public[0], sockets.admin)
             try:
-                _announce(out, upstream, tokens, service.url, service.admin_url, as_json=as_json)
+                announce(given, sockets)
+                _announce(out, upstream, tokens, sockets.url, sockets.admin_url, as_json=as_json)
                 await ended.wait()
             finally:
-                await service.stop()
+                await serving.drain()
     return 0
 
 

@@ -67,6 +67,8 @@ class KeySet:
         self._asked_for_unknown = float("-inf")
         self._failed: tuple[float, IdentityUnavailable] | None = None
         self.generation = 0
+        self.fetches = 0
+        self.failures = 0
 
     @property
     def age(self) -> float | None:
@@ -135,6 +137,7 @@ class KeySet:
         try:
             keys = await self._load()
         except CallFailed as failed:
+            self.failures += 1
             exc = launder(failed, lambda text: text)
             self._found_url = None  # the address may be what changed
             failure = IdentityUnavailable(f"ScaiKey's signing keys cannot be had ({exc.code})")
@@ -144,6 +147,7 @@ class KeySet:
             )
             raise failure from None
         self._failed = None
+        self.fetches += 1
         self._fetched = self._clock()
         self._replace(keys)
         _log.info("signing_keys_fetched", keys=len(keys))

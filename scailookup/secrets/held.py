@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -85,6 +85,14 @@ class HeldSecrets:
         self._number = 0
         self._values: tuple[str, ...] | None = ()
         self.changed: Callable[[str], None] = lambda path: None
+        self._answered: float | None = None
+        self.reads = 0
+        self.failures = 0
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the store last answered a read; None when it never did."""
+        return None if self._answered is None else self._clock() - self._answered
 
     async def get(self, path: str, *, fresh: bool = False) -> Secret | None:
         """The secret at ``path``, None when there is none or no store.
@@ -144,6 +152,13 @@ class HeldSecrets:
             if entry is not None:
                 entry.fresh_until, entry.doubt = _FOREVER_AGO, self._number
             self._reads.pop(known, None)
+
+    def take_over(self, before: HeldSecrets) -> None:
+        """Hold what ``before`` holds of the same store, in case the store fails; all is read anew."""
+        for path, entry in before._entries.items():
+            self._entries.setdefault(path, replace(entry, number=0, doubt=0, fresh_until=_FOREVER_AGO))
+        self._values = None
+        self._answered = before._answered
 
     def values(self) -> Iterable[str]:
         """Every string of every secret held, for scrubbing texts; a snapshot."""
@@ -225,11 +240,14 @@ class HeldSecrets:
         try:
             value = await store.read(path)
         except SecretsUnavailable as failure:
+            self.failures += 1
             if number >= entry.number:
                 entry.number = number
                 entry.failure = failure.with_traceback(None)
                 entry.retry_at = self._clock() + _PAUSE
             return
+        self.reads += 1
+        self._answered = self._clock()
         self._keep(entry, value, number)
         if forced and before is not None and value != before:
             self.changed(path)  # others hold what was just refused here

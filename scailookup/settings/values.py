@@ -248,6 +248,12 @@ class Settings(BaseSettings):
         found = [v.get_secret_value() for v in values if isinstance(v, SecretStr)] + self._own.secrets()
         return [*found, *(word for url in (self.cache_url, self.proxy) for word in passwords(url))]
 
+    @property
+    def store(self) -> tuple[object, ...]:
+        """Everything that says which secret store is meant, and how we come in."""
+        names = (name for name in type(self).model_fields if name.startswith(("vault_", "scaivault_")))
+        return (self.secrets_file, *(getattr(self, name) for name in names))
+
     def warnings(self) -> list[str]:
         """What works and is probably not meant."""
         found = []
@@ -263,8 +269,6 @@ class Settings(BaseSettings):
                 found.append(f"{name} is http: credentials and keys cross the network unprotected")
         if self.grid_key and not self.dev_mode:
             found.append("SCAIGRID_API_KEY is ignored outside development (SCAILOOKUP_DEV=true)")
-        if self.workers > 1:
-            found.append("SCAILOOKUP_WORKERS has no effect yet: one process serves")
         if self.cache_key and not self.cache_url:
             found.append("SCAILOOKUP_CACHE_KEY has no effect without SCAILOOKUP_CACHE_URL")
         if self.auth_disabled:

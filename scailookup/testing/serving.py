@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -96,23 +97,25 @@ def serve(*plugins: Any, secrets: Mapping[str, Any] | None = None, **names: str)
 @contextmanager
 def _running(given: Settings, points: list[EntryPoint]) -> Iterator[str]:
     """The service on a loop in a thread of its own; its url."""
+    from scailookup import processes
     from scailookup.app import Service
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="scailookup")
     thread.start()
 
-    async def start() -> Service:
-        service = Service(given, plugins=points)
-        await service.start()
-        return service
+    async def start() -> tuple[processes.Serving, str]:
+        running = processes.Serving(given, partial(Service, plugins=points))
+        sockets = processes.open_sockets(given, {})
+        await running.start(sockets.public[0], sockets.admin)
+        return running, sockets.url
 
     try:
-        service = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        running, url = asyncio.run_coroutine_threadsafe(start(), loop).result()
         try:
-            yield service.url
+            yield url
         finally:
-            asyncio.run_coroutine_threadsafe(service.stop(), loop).result()
+            asyncio.run_coroutine_threadsafe(running.drain(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -37,6 +37,12 @@ class Circuits:
         self._clock = clock
         self._circuits: dict[str, _Circuit] = {}
 
+    def refused(self) -> set[str]:
+        """The addresses that are not called now, or by a probe alone."""
+        return {
+            address for address, circuit in self._circuits.items() if circuit.failures >= self._threshold > 0
+        }
+
     def admit(self, address: str) -> None:
         """Return when a call to ``address`` may be tried; raises CallFailed with ``circuit_open``."""
         circuit = self._circuits.get(address)

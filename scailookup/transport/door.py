@@ -19,7 +19,7 @@ from scailookup.seams import Fetch, Judge
 from scailookup.transport.circuit import Circuits
 from scailookup.transport.gate import Gate
 
-__all__ = ["ATTEMPTS", "PLACES", "Door"]
+__all__ = ["ATTEMPTS", "PLACES", "Door", "address_of"]
 
 ATTEMPTS = 2
 PLACES = 64
@@ -57,8 +57,7 @@ class Door:
         time left. Raises CallFailed (``circuit_open`` without a call), or
         Overloaded when no place comes in time.
         """
-        parts = urlsplit(errand.url)
-        address = f"{parts.scheme}://{parts.netloc}"
+        address = address_of(errand.url)
         self._circuits.admit(address)
         outcome: BaseException | None = None
         try:
@@ -154,6 +153,12 @@ class Door:
             if close is not None:
                 await close()
         self._clients.clear()
+
+
+def address_of(url: str) -> str:
+    """The part of ``url`` that a circuit is for: scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _secrets(errand: Errand) -> list[str]:

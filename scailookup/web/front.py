@@ -48,6 +48,7 @@ _NOT_PLAIN = frozenset({"Origin", "Content-Length", "Transfer-Encoding", "Connec
 class _Plain:
     """A plain question whose caller is known and may ask."""
 
+    routes: Routes
     target: Target
     caller: Caller
     bound: Bound
@@ -65,17 +66,27 @@ class Front(HTTPServerConnectionDelegate):
 
     def __init__(self, routes: Routes, *, short: bool = True) -> None:
         self._routes = routes
-        self._web = routes.web
         self._short = short
         self._second = 0
         self._date = ""
+        self._base = _BASE
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def leave(self) -> None:
+        """From now on every answer says that it is the last one on its connection."""
+        self._base = [*_BASE, "Connection: close"]
+
+    def lead_to(self, other: Front) -> None:
+        """Answer from the next request on as ``other`` does; connections that wait for one stay."""
+        self._routes = other._routes
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Tornado's call for each request on a connection."""
-        if not self._short:
-            return self._routes.start_request(server_conn, request_conn)
-        return _Message(self, self._routes, server_conn, request_conn)
+        return _Message(self, server_conn, request_conn)
+
+    def ordinary(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """The ordinary road, for one request."""
+        return self._routes.start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:
         """Tornado's call when a connection ends."""
@@ -84,16 +95,22 @@ class Front(HTTPServerConnectionDelegate):
     def plain(self, path: str, headers: HTTPHeaders) -> _Plain | None:
         """The question, when memory alone can tell who asks and that they may; else None."""
         started = perf_counter()
-        if "?" in path or not _NOT_PLAIN.isdisjoint(headers) or not _HOST.fullmatch(headers.get("Host", "")):
+        routes = self._routes
+        if (
+            not self._short
+            or "?" in path
+            or not _NOT_PLAIN.isdisjoint(headers)
+            or not _HOST.fullmatch(headers.get("Host", ""))
+        ):
             return None
-        found = self._routes.find(path)
+        found = routes.find(path)
         if found is None or found[0].handler is not LookupHandler:
             return None
         target, raw = found
         options = target.options
         if options["lookup"].params:
             return None  # read from the query, defaults too
-        caller = self._web.guard.recall(headers, options["needs"]["GET"])
+        caller = routes.web.guard.recall(headers, options["needs"]["GET"])
         if caller is None:
             return None
         try:
@@ -101,7 +118,7 @@ class Front(HTTPServerConnectionDelegate):
         except ScailookupError:
             return None  # said in full on the ordinary road
         bound = Bound(options["upstream"], options["lookup"], values)
-        return _Plain(target, caller, bound, headers, started)
+        return _Plain(routes, target, caller, bound, headers, started)
 
     def serve(self, question: _Plain, message: _Message) -> None:
         """Answer at once from memory, or as soon as the upstream has."""
@@ -115,7 +132,7 @@ class Front(HTTPServerConnectionDelegate):
         # What a task logs carries the id of the request that began it.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=trace.request_id)
-        self._web.busy += 1
+        question.routes.web.busy += 1
         launched = None if place is None or served is not None else lookups.launch(place, trace)
         if launched is None:
             self._follow(question, message, trace, lookups.answer(question.bound, question.caller, trace))
@@ -126,9 +143,9 @@ class Front(HTTPServerConnectionDelegate):
         """The flight has ended: well, in nearly all cases, and nobody more need be asked or waited for."""
         task = launched.flight.task
         if task.cancelled():  # the process ends, and its connections with it
-            self._web.busy -= 1
+            question.routes.web.busy -= 1
         elif task.exception() is None and not long_to_pack(task.result(), question.headers):
-            self._web.busy -= 1
+            question.routes.web.busy -= 1
             self._send(question, launched.flight.landed(), message.connection, launched.trace.request_id)
         else:
             self._follow(question, message, launched.trace, launched.settled())
@@ -150,7 +167,7 @@ class Front(HTTPServerConnectionDelegate):
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
             self._tell(exc, message, trace.request_id)
         finally:
-            self._web.busy -= 1
+            question.routes.web.busy -= 1
 
     def _tell(self, failure: Exception, message: _Message, request_id: str) -> None:
         try:
@@ -164,14 +181,14 @@ class Front(HTTPServerConnectionDelegate):
         self, question: _Plain, served: Served, connection: HTTPConnection, request_id: str | None = None
     ) -> None:
         """Write the answer, with the headers of the ordinary road in their order."""
-        headers = question.headers
+        headers, web = question.headers, question.routes.web
         reply = lookup_reply(
             served,
             accept_encoding=headers.get("Accept-Encoding", ""),
             if_none_match=headers.get("If-None-Match"),
             started=question.started,
-            vary_origin=bool(self._web.cors_origins),
-            microcache=self._web.microcache,
+            vary_origin=bool(web.cors_origins),
+            microcache=web.microcache,
             expires=question.caller.expires,
         )
         request_id = request_id or request_id_of(headers)
@@ -179,17 +196,17 @@ class Front(HTTPServerConnectionDelegate):
             _STATUS[reply.status],
             f"Server: {SERVER}",
             f"Date: {self._now()}",
-            *_BASE,
+            *self._base,
             f"X-Request-Id: {request_id}",
             *[f"{name}: {value}" for name, value in reply.headers],
             "\r\n",
         ]
-        self._web.history.answered(question.bound.upstream.name, served.outcome)
+        web.history.answered(question.bound.upstream.name, served.outcome)
         # Tornado takes a ready header block too; HTTPHeaders cost as much as all the rest here.
         connection.write("\r\n".join(lines).encode("latin-1") + reply.body)
         connection.finish()
         report_request(
-            self._web,
+            web,
             route=question.target.name,
             method="GET",
             status=reply.status,
@@ -197,6 +214,7 @@ class Front(HTTPServerConnectionDelegate):
             caller=question.caller,
             started=question.started,
             request_id=request_id,
+            outcome=served.outcome,
         )
 
     def _now(self) -> str:
@@ -210,11 +228,10 @@ class Front(HTTPServerConnectionDelegate):
 class _Message(HTTPMessageDelegate):
     """One request: answered the short way, or handed on."""
 
-    __slots__ = ("_front", "_inner", "_line", "_question", "_routes", "_server", "connection")
+    __slots__ = ("_front", "_inner", "_line", "_question", "_server", "connection")
 
-    def __init__(self, front: Front, routes: Routes, server: object, connection: HTTPConnection) -> None:
+    def __init__(self, front: Front, server: object, connection: HTTPConnection) -> None:
         self._front = front
-        self._routes = routes
         self._server = server
         self.connection = connection
         self._question: _Plain | None = None
@@ -227,7 +244,7 @@ class _Message(HTTPMessageDelegate):
             self._question = self._front.plain(start_line.path, headers)
             if self._question is not None:
                 return None
-        self._inner = self._routes.start_request(self._server, self.connection)
+        self._inner = self._front.ordinary(self._server, self.connection)
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Any:
@@ -250,7 +267,7 @@ class _Message(HTTPMessageDelegate):
         )
         # The id that the upstream and the log have seen already.
         request.headers["X-Request-Id"] = request_id
-        self._routes.find_handler(request, failure=failure).finish()
+        self._question.routes.find_handler(request, failure=failure).finish()
 
     def on_connection_close(self) -> None:
         if self._inner is not None:

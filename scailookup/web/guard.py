@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from tornado.httputil import HTTPHeaders
 
+from scailookup.errors import Forbidden
 from scailookup.identity import Permissions, Tokens
 from scailookup.model import VIEW, Caller, Trace
 
-__all__ = ["ANY_CALLER", "OPEN", "Authenticated", "Guard", "Need", "Permission", "Role"]
+__all__ = ["ANY_CALLER", "OPEN", "Authenticated", "Guard", "Need", "OpenOnly", "Permission", "Role"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +78,20 @@ class Guard:
         elif isinstance(need, Role):
             self._permissions.require_role(caller, need.names)
         return caller
+
+
+class OpenOnly(Guard):
+    """Lets nobody in but to what is open: for a process that knows no callers."""
+
+    def __init__(self) -> None:
+        """It has nothing to ask."""
+
+    def recall(self, headers: HTTPHeaders, need: Need) -> Caller | None:
+        """Nobody is known."""
+        return None
+
+    async def admit(self, headers: HTTPHeaders, need: Need, trace: Trace) -> Caller | None:
+        """None on an open route; raises Forbidden elsewhere."""
+        if need != OPEN:
+            raise Forbidden("nobody may come in here", "Ask the public listener.")
+        return None

@@ -45,6 +45,8 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[
 _LONGEST_TRACESTATE = 512
 _PREFLIGHT_SECONDS = 600
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# Seconds after which an answer that is well is told of all the same.
+SLOW = 1.0
 _EXPOSED = "Age, Cache-Status, ETag, Retry-After, Server-Timing, X-Lookup-Credential, X-Request-ID"
 _log = structlog.get_logger("scailookup.web")
 
@@ -55,7 +57,7 @@ class Web:
 
     ``verbose`` says whether debug events are wanted: on the way of a hit putting one together
     for nothing would show. ``microcache`` is how many seconds a proxy may keep a fresh answer; at 0
-    it is told nothing.
+    it is told nothing. ``leaving`` says that the process ends, and each answer its connection.
     """
 
     guard: Guard
@@ -65,6 +67,7 @@ class Web:
     verbose: bool = True
     history: History = field(default_factory=History)
     microcache: int = 0
+    leaving: bool = False
 
 
 _boot = secrets.token_hex(8)
@@ -105,6 +108,7 @@ class Handler(RequestHandler):
     web: Web
     route_name: str
     caller: Caller | None = None
+    outcome: str = "none"
 
     def initialize(self, web: Web, route_name: str, **options: Any) -> None:
         """Take what the router hands over; ``options`` become attributes."""
@@ -188,6 +192,12 @@ class Handler(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.send(msgspec.json.encode(value))
 
+    def finish(self, chunk: Any = None) -> Any:
+        """End the answer, and the connection with it when the process ends."""
+        if self.web.leaving:
+            self.set_header("Connection", "close")
+        return super().finish(chunk)
+
     def compute_etag(self) -> str | None:
         """None: the answers that have an ETag set their own."""
         return None
@@ -228,7 +238,7 @@ class Handler(RequestHandler):
             )
 
     def on_finish(self) -> None:
-        """Count the request, and tell of it at debug."""
+        """Count the request, and tell of it where it is worth telling."""
         self.web.busy -= 1
         report_request(
             self.web,
@@ -239,6 +249,7 @@ class Handler(RequestHandler):
             caller=self.caller,
             started=self.started,
             request_id=self.trace.request_id,
+            outcome=self.outcome,
         )
 
 
@@ -252,19 +263,24 @@ def report_request(
     caller: Caller | None,
     started: float,
     request_id: str,
+    outcome: str,
 ) -> None:
-    """Count one answered request and tell of it at debug, whichever road it took."""
-    web.metrics.requested(route, status)
-    if not web.verbose:
+    """Count one answered request, whichever road it took, and tell of what failed or was slow."""
+    web.metrics.requested(route, status, outcome)
+    seconds = perf_counter() - started
+    quiet = status < 400 and seconds < SLOW
+    if quiet and not web.verbose:
         return
-    _log.debug(
+    say = _log.warning if status >= 500 else _log.debug if quiet else _log.info
+    say(
         "request",
         method=method,
         route=route,
         status=status,
         error=error,
+        cache=outcome,
         tenant=caller.tenant if caller else None,
-        duration_ms=round((perf_counter() - started) * 1000, 1),
+        duration_ms=round(seconds * 1000, 1),
         request_id=request_id,
     )
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
-from scailookup.metrics import CONTENT_TYPE
-from scailookup.plugins import Plugins
+from scailookup.metrics import CONTENT_TYPE, Snapshot, expose
 from scailookup.version import __version__
 from scailookup.web.handler import OPEN, Handler, Need
 
-__all__ = ["HealthHandler", "MetricsHandler", "ReadyHandler"]
+__all__ = ["Failed", "HealthHandler", "MetricsHandler", "ReadyHandler"]
+
+
+class FailedPlugin(Protocol):
+    """What is shown of a plugin that did not load."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> str:
+        """Its distribution's version."""
+
+
+class Failed(Protocol):
+    """Who knows the plugins that failed."""
+
+    @property
+    def failed(self) -> Sequence[FailedPlugin]:
+        """Those that did not load."""
 
 
 class HealthHandler(Handler):
@@ -28,7 +47,7 @@ class ReadyHandler(Handler):
 
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
     ready: Callable[[], Awaitable[None]]
-    plugins: Plugins
+    plugins: Failed
 
     async def get(self) -> None:
         """200, or 503 ``identity_unavailable``; names the plugins that failed."""
@@ -41,8 +60,9 @@ class MetricsHandler(Handler):
     """What Prometheus reads."""
 
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+    gather: Callable[[], Awaitable[Snapshot]]
 
     async def get(self) -> None:
         """200 in the text format."""
         self.set_header("Cache-Control", "no-store")
-        self.send(self.web.metrics.expose(), CONTENT_TYPE)
+        self.send(expose(await self.gather()), CONTENT_TYPE)

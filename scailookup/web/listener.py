@@ -82,6 +82,11 @@ class Listener(HTTPServer):
         stream.set_nodelay = _stays  # type: ignore[method-assign]
         super().handle_stream(stream, address)
 
+    @property
+    def writing(self) -> bool:
+        """Whether an answer is still on its way to somebody."""
+        return any(connection.stream.writing() for connection in self._connections)
+
 
 def listener(site: Any) -> Listener:
     """A server for ``site``, with times that a slow client cannot stretch."""

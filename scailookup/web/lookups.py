@@ -36,6 +36,7 @@ class LookupHandler(Handler):
             raise self.failure  # asked already, on the short way
         served = await self.lookups.answer(bound, self.caller, self.trace)
         self.web.history.answered(self.upstream.name, served.outcome)
+        self.outcome = served.outcome
         reply = await self._reply(served, selection)
         self.clear_header("Vary")
         for name, value in reply.headers:

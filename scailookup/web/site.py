@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from scailookup.lookup import Lookups
+from scailookup.metrics import Snapshot
 from scailookup.plugins import Plugins
 from scailookup.web.handler import Permission, Web
-from scailookup.web.health import HealthHandler, MetricsHandler, ReadyHandler
+from scailookup.web.health import Failed, HealthHandler, MetricsHandler, ReadyHandler
 from scailookup.web.lookups import CatalogueHandler, FailedPluginHandler, LookupHandler
 from scailookup.web.openapi import OpenApiHandler, encoded
 from scailookup.web.router import PREFIXES, Routes, Target
@@ -16,13 +17,14 @@ from scailookup.web.router import PREFIXES, Routes, Target
 __all__ = ["admin_site", "public_site"]
 
 Ready = Callable[[], Awaitable[None]]
+Gather = Callable[[], Awaitable[Snapshot]]
 
 
-def admin_site(web: Web, plugins: Plugins, ready: Ready) -> Routes:
+def admin_site(web: Web, plugins: Failed, ready: Ready, gather: Gather) -> Routes:
     """Health and metrics, for the operator alone."""
     routes = Routes(web)
     _health(routes, plugins, ready)
-    routes.add("/metrics", Target(MetricsHandler, "metrics"))
+    routes.add("/metrics", Target(MetricsHandler, "metrics", {"gather": gather}))
     return routes
 
 
@@ -54,6 +56,6 @@ def public_site(web: Web, plugins: Plugins, lookups: Lookups, ready: Ready) -> R
     return routes
 
 
-def _health(routes: Routes, plugins: Plugins, ready: Ready) -> None:
+def _health(routes: Routes, plugins: Failed, ready: Ready) -> None:
     routes.add("/healthz", Target(HealthHandler, "healthz"))
     routes.add("/readyz", Target(ReadyHandler, "readyz", {"ready": ready, "plugins": plugins}))

@@ -1,0 +1,48 @@
+"""The figures that are read rather than counted, family by family, out of the rooms' own state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scailookup.cache import Memory
+from scailookup.identity import KeySet
+from scailookup.metrics import Reader
+from scailookup.plugins import Plugins
+from scailookup.secrets import HeldSecrets
+from scailookup.transport import Circuits, address_of
+from scailookup.web.handler import Web
+
+__all__ = ["figures"]
+
+
+def figures(
+    *, cache: Memory, secrets: HeldSecrets, keys: KeySet, circuits: Circuits, plugins: Plugins, web: Web
+) -> Mapping[str, Reader]:
+    """Readers for ``Metrics.watch``, each a name in ``FAMILIES``."""
+
+    def open_now() -> dict[tuple[str, ...], float]:
+        refused = circuits.refused()
+        return {(up.name,): float(address_of(up.base_url) in refused) for _, up in plugins.upstreams}
+
+    return {
+        "scailookup_cache_bytes": lambda: {(): cache.bytes},
+        "scailookup_cache_entries": lambda: {(): len(cache)},
+        "scailookup_cache_evictions": lambda: {(): cache.evicted},
+        "scailookup_flights_joined": lambda: {(): cache.joined},
+        "scailookup_circuit_open": open_now,
+        "scailookup_circuits_open": lambda: {(): len(circuits.refused())},
+        "scailookup_secret_reads": lambda: _outcomes(secrets.reads, secrets.failures),
+        "scailookup_secret_age_seconds": lambda: _known(secrets.age),
+        "scailookup_signing_key_fetches": lambda: _outcomes(keys.fetches, keys.failures),
+        "scailookup_signing_key_age_seconds": lambda: _known(keys.age),
+        "scailookup_plugins_failed": lambda: {(): len(plugins.failed)},
+        "scailookup_requests_busy": lambda: {(): web.busy},
+    }
+
+
+def _outcomes(good: int, failed: int) -> dict[tuple[str, ...], float]:
+    return {("ok",): good, ("failed",): failed}
+
+
+def _known(age: float | None) -> dict[tuple[str, ...], float]:
+    return {} if age is None else {(): age}

@@ -1,0 +1,110 @@
+"""A service behind its listeners: it can be exchanged for one with other settings, and be ended calmly."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import structlog
+
+from scailookup.app import Service
+from scailookup.metrics import Metrics
+from scailookup.settings import Settings
+from scailookup.web.listener import Listener, listener
+
+__all__ = ["Serving"]
+
+GRACE = 1.0
+_PAUSE = 0.01
+_CALM = 3  # so many looks in a row must find nothing under way
+_log = structlog.get_logger("scailookup")
+Make = Callable[[Settings, Metrics], Service]
+
+
+class Serving:
+    """Listeners that stay, in front of a Service that may be exchanged. Lives on one event loop.
+
+    An exchange has two steps, so that several processes take new settings over together
+    or not at all: ``prepare``, then ``commit`` or ``abandon``.
+    """
+
+    def __init__(self, settings: Settings, make: Make = Service) -> None:
+        self._make = make
+        self.metrics = Metrics()
+        self.service = make(settings, self.metrics)
+        self._next: Service | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._public, self._admin = self.service.public, self.service.admin
+        self._servers: list[Listener] = []
+
+    async def start(self, public: list[socket.socket], admin: list[socket.socket]) -> None:
+        """Serve on these sockets."""
+        self.service.start()
+        for front, sockets in ((self._public, public), (self._admin, admin)):
+            server = listener(front)
+            server.add_sockets(sockets)
+            self._servers.append(server)
+
+    async def prepare(self, settings: Settings) -> None:
+        """Make the next service and have it ready.
+
+        Raises SettingsError, or a ScailookupError when it could not serve now.
+        """
+        await self.abandon()
+        self._next = self._make(settings, self.metrics)
+        try:
+            await self._next.ready()
+        except BaseException:
+            await self.abandon()
+            raise
+
+    def commit(self) -> None:
+        """Let the prepared service answer from the next request on; the one before ends what it has begun."""
+        assert self._next is not None
+        before, self.service, self._next = self.service, self._next, None
+        self.service.take_over(before)
+        self._public.lead_to(self.service.public)
+        self._admin.lead_to(self.service.admin)
+        task = asyncio.ensure_future(_retire(before))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def abandon(self) -> None:
+        """Forget the prepared service."""
+        prepared, self._next = self._next, None
+        if prepared is not None:
+            await prepared.close()
+
+    async def drain(self) -> None:
+        """Take no more connections, answer what has come, close everything. `/readyz` says 503 meanwhile."""
+        self.service.leave()
+        self._public.leave()
+        public, admin = self._servers
+        public.stop()
+        public.conn_params.no_keep_alive = True
+        loop = asyncio.get_running_loop()
+        end, calm = loop.time() + self.service.longest + GRACE, 0
+        while calm < _CALM and loop.time() < end:
+            await asyncio.sleep(_PAUSE)
+            calm = 0 if self.service.web.busy or public.writing else calm + 1
+        for server in (public, admin):
+            server.stop()
+            await server.close_all_connections()
+        await self.abandon()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self.service.close()
+        _log.info("stopped")
+
+
+async def _retire(service: Service) -> None:
+    """Close a service when nobody waits for it any more."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + service.longest + GRACE
+    try:
+        while service.web.busy and loop.time() < end:
+            await asyncio.sleep(_PAUSE)
+    finally:
+        await service.close()

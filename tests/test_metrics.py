@@ -1,0 +1,114 @@
+"""Figures: counted plainly, added up over processes, never going back, all of them documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from scailookup.metrics import BUCKETS, FAMILIES, Metrics, counters, expose, merge
+from scailookup.model import Call
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def call(code: str | None, *, duration: float = 0.02, dropped: int = 0) -> Call:
+    """One finished call to a lookup `grid/models`."""
+    return Call(
+        upstream="grid",
+        lookup="models",
+        tenant="tnt_secret",
+        credential="caller",
+        url="",
+        status=200 if code is None else 500,
+        code=code,
+        attempt=1,
+        bytes=0,
+        rows=0,
+        dropped=dropped,
+        duration=duration,
+        request_id="r",
+    )
+
+
+def lines(metrics: Metrics) -> list[str]:
+    """The exposed lines."""
+    return expose(metrics.snapshot()).decode().splitlines()
+
+
+def test_requests_are_counted_by_route_status_and_outcome() -> None:
+    """Each answered request adds one."""
+    metrics = Metrics()
+    for _ in range(3):
+        metrics.requested("scaigrid/models", 200, "hit")
+    assert 'scailookup_requests_total{outcome="hit",route="scaigrid/models",status="200"} 3.0' in lines(
+        metrics
+    )
+
+
+def test_codes_of_upstreams_are_one_label() -> None:
+    """An upstream can invent as many codes as it likes; tenants do not show at all."""
+    metrics = Metrics()
+    for code in ("QUOTA", "BUSY", "timeout"):
+        metrics.called(call(code))
+    found = [line for line in lines(metrics) if line.startswith("scailookup_upstream_calls_total{")]
+    assert {re.search('code="([a-z]+)"', line)[1] for line in found} == {"upstream", "timeout"}  # type: ignore[index]
+    assert not [line for line in lines(metrics) if "tnt_secret" in line]
+
+
+def test_durations_fall_into_buckets() -> None:
+    """Buckets are cumulative; a duration on a bound belongs to it, one beyond all to the last alone."""
+    metrics = Metrics()
+    for duration in (0.005, 0.3, 99.0):
+        metrics.called(call(None, duration=duration))
+    text = "\n".join(lines(metrics))
+    for bound, count in (("0.005", 1), ("0.25", 1), ("0.5", 2), ("10.0", 2), ("+Inf", 3)):
+        assert f'seconds_bucket{{le="{bound}",lookup="models",upstream="grid"}} {count}.0' in text
+    assert "scailookup_upstream_call_seconds_sum" in text
+
+
+def test_processes_are_added_up_and_ages_are_the_highest() -> None:
+    """Of two processes: sizes and counts are sums, states and ages the worse of the two."""
+    first, second = Metrics(), Metrics()
+    for metrics, entries, age in ((first, 3, 10.0), (second, 4, 7.0)):
+        metrics.called(call(None, dropped=2))
+        metrics.watch(
+            {
+                "scailookup_cache_entries": lambda entries=entries: {(): entries},  # type: ignore[misc]
+                "scailookup_signing_key_age_seconds": lambda age=age: {(): age},  # type: ignore[misc]
+            }
+        )
+    both = merge([first.snapshot(), second.snapshot()])
+    assert both["scailookup_cache_entries"] == {(): [7]}
+    assert both["scailookup_signing_key_age_seconds"] == {(): [10.0]}
+    assert both["scailookup_rows_dropped"] == {("grid", "models"): [4]}
+    assert sum(both["scailookup_upstream_call_seconds"]["grid", "models"][: len(BUCKETS) + 1]) == 2
+
+
+def test_of_a_process_that_ended_only_counters_stay() -> None:
+    """Its memory is free and its cache empty; what it counted was counted."""
+    metrics = Metrics()
+    metrics.requested("healthz", 200, "none")
+    kept = counters(metrics.snapshot())
+    assert kept["scailookup_requests"] == {("healthz", "200", "none"): [1]}
+    assert "scailookup_process_resident_bytes" not in kept
+
+
+def test_a_counter_goes_on_where_the_one_before_ended() -> None:
+    """Who takes over from another starts at zero, and the family does not."""
+    metrics = Metrics()
+    metrics.watch({"scailookup_cache_evictions": lambda: {(): 5}})
+    metrics.watch({"scailookup_cache_evictions": lambda: {(): 1}})
+    assert metrics.snapshot()["scailookup_cache_evictions"] == {(): [6]}
+
+
+def test_every_family_is_documented_as_it_is() -> None:
+    """`docs/metrics.md` has one row for each, with its kind and labels, and no other."""
+    rows = re.findall(
+        r"^\| `(scailookup_\w+)` \| (\w+)[^|]* \| ([^|]*) \|", (DOCS / "metrics.md").read_text(), re.M
+    )
+    documented = {name: (kind, tuple(re.findall("`([a-z]+)`", labels))) for name, kind, labels in rows}
+    suffix = {"counter": "_total"}
+    assert documented == {
+        family.name + suffix.get(family.kind, ""): (family.kind, family.labels)
+        for family in FAMILIES.values()
+    }
