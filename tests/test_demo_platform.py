@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 
+from scailookup.app import Service
 from scailookup.demo import data
 from scailookup.demo.answers import ENVELOPES
 from scailookup.demo.guide import guide
@@ -622,29 +623,29 @@ async def test_the_platform_runs_on_loopback():
     assert (upstream.url[:17], reply.code) == ("http://127.0.0.1:", 200)
 
 
-class StubService:
-    """Stands where the service will: notes its settings and has the demo ended at once."""
+class Ending(Service):
+    """The real service, which notes its settings and has the demo ended as soon as it serves."""
 
     seen = None
-    url, admin_url = "http://127.0.0.1:1", None
 
-    def __init__(self, settings, demo):
+    def __init__(self, settings, metrics, *, demo):
         file = Path(settings.secrets_file)
         mode = stat.S_IMODE(file.stat().st_mode)
         type(self).seen = (file, mode, tomllib.loads(file.read_text()), settings)
-        self.stopped = False
+        super().__init__(settings, metrics, demo=demo)
 
-    async def start(self):
+    def start(self):
+        super().start()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    async def stop(self):
-        self.stopped = True
+
+PORTS = {"SCAIFLOW_API_PORT": "0", "SCAILOOKUP_ADMIN": "127.0.0.1:0"}
 
 
 @pytest.fixture
 def stub(monkeypatch):
     module = types.ModuleType("scailookup.app")
-    module.Service = type("Stub", (StubService,), {})
+    module.Service = type("Stub", (Ending,), {})
     monkeypatch.setitem(sys.modules, "scailookup.app", module)
     return module.Service
 
@@ -652,14 +653,14 @@ def stub(monkeypatch):
 @pytest.mark.gen_test
 async def test_sigterm_ends_it_well(stub):
     """SIGTERM ends the demo with status 0."""
-    assert await run(as_json=True, environ={}, out=io.StringIO()) == 0
+    assert await run(as_json=True, environ=PORTS, out=io.StringIO()) == 0
 
 
 @pytest.mark.gen_test
 async def test_json_is_one_line(stub):
     """With as_json one line says everything."""
     out = io.StringIO()
-    await run(as_json=True, environ={}, out=out)
+    await run(as_json=True, environ=PORTS, out=out)
     members = {"url", "admin_url", "upstream_url", "issuer", "tokens"}
     assert (set(json.loads(out.getvalue())), out.getvalue().count("\n")) == (members, 1)
 
@@ -667,7 +668,7 @@ async def test_json_is_one_line(stub):
 @pytest.mark.gen_test
 async def test_the_secrets_are_private_and_gone_afterwards(stub):
     """The keys lie in a file for the owner only, in a directory that is removed."""
-    await run(as_json=False, environ={}, out=io.StringIO())
+    await run(as_json=False, environ=PORTS, out=io.StringIO())
     file, mode, tables, _ = stub.seen
     keys = {name: {"scaigrid_api_key": key} for name, key in data.KEYS.items()}
     assert (0o600, {"tenants": keys}, False) == (mode, tables, file.parent.exists())
@@ -676,6 +677,6 @@ async def test_the_secrets_are_private_and_gone_afterwards(stub):
 @pytest.mark.gen_test
 async def test_the_service_gets_real_settings(stub):
     """The service's settings are what `load` makes of the environment."""
-    await run(as_json=True, environ={"SCAILOOKUP_FRESH": "3"}, out=io.StringIO())
+    await run(as_json=True, environ={**PORTS, "SCAILOOKUP_FRESH": "3"}, out=io.StringIO())
     assert (type(load({"SCAIFLOW_AUTH_DISABLED": "true"}, system_file=None)), 3.0) == (
         type(stub.seen[3]), stub.seen[3].fresh)  # fmt: skip
