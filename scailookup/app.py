@@ -10,7 +10,7 @@ from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
 from scailookup.declare import Tls
 from scailookup.errors import Overloaded
-from scailookup.figures import figures
+from scailookup.figures import figures, shared_figures
 from scailookup.hookspecs import Services
 from scailookup.identity import KeySet, Permissions, Tokens
 from scailookup.log import scrubber
@@ -148,6 +148,7 @@ class Service:
             )
         )
         if self._shared is not None:
+            self.metrics.watch(shared_figures(self._shared))
             self._shared.start(on_refused=self.cache.drop, on_secret=self.secrets.doubt)
 
     def take_over(self, before: Service) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from scailookup.cache import Memory
 from scailookup.identity import KeySet
@@ -12,7 +13,10 @@ from scailookup.secrets import HeldSecrets
 from scailookup.transport import Circuits, address_of
 from scailookup.web.handler import Web
 
-__all__ = ["figures"]
+if TYPE_CHECKING:
+    from scailookup.shared import SharedCache
+
+__all__ = ["figures", "shared_figures"]
 
 
 def figures(
@@ -37,6 +41,16 @@ def figures(
         "scailookup_signing_key_age_seconds": lambda: _known(keys.age),
         "scailookup_plugins_failed": lambda: {(): len(plugins.failed)},
         "scailookup_requests_busy": lambda: {(): web.busy},
+    }
+
+
+def shared_figures(shared: SharedCache) -> Mapping[str, Reader]:
+    """The same of the cache of all processes."""
+    tier = shared.tier
+    return {
+        "scailookup_shared_cache_fetches": lambda: {(name,): n for name, n in tier.outcomes.items()},
+        "scailookup_shared_cache_rejections": lambda: {(): tier.rejections},
+        "scailookup_shared_cache_lost": lambda: {(): float(shared.lost)},
     }
 
 

@@ -92,6 +92,9 @@ FAMILIES = {
         Family(
             "scailookup_signing_key_age_seconds", "Since the signing keys were fetched.", (), "gauge", "max"
         ),
+        Family("scailookup_shared_cache_fetches", "Questions to the shared cache.", ("outcome",)),
+        Family("scailookup_shared_cache_rejections", "Records and news in it that were not ours."),
+        Family("scailookup_shared_cache_lost", "1 while a process goes on without it.", (), "gauge", "max"),
         Family("scailookup_plugins_failed", "Plugins that did not load.", (), "gauge", "max"),
         Family("scailookup_requests_busy", "Requests under way.", kind="gauge"),
         Family("scailookup_workers", "Processes that serve.", kind="gauge"),

@@ -681,3 +681,26 @@ async def test_an_old_entry_put_back_under_those_who_wait_is_not_taken():
     await world.time.passes(1.0)
     assert (False, "collapsed") == (waiting, (await second).outcome)
     await first
+
+
+@pytest.mark.gen_test
+async def test_what_became_of_each_question_is_counted():
+    """Called, collapsed, shared, failed and alone, each once; what was not ours is counted as well."""
+    world = World()
+    a, b = world.nodes("a", "b")
+    gate = a.closes()
+    first, second = a.ask(), b.ask()
+    await world.time.passes(1.0)
+    gate.set()
+    await world.time.passes(1.0)
+    await asyncio.gather(first, second, b.ask())
+    world.store.put("entry", OTHER, b"rubbish" * 10, 310.0)
+    world.store.put("failure", OTHER, b.records.close_failure(OTHER, failed()), 1.0)
+    with pytest.raises(UpstreamApi):
+        await b.ask(OTHER)
+    b.store.lost = True
+    await b.ask(OTHER)
+    assert ({"called": 1}, {"collapsed": 1, "shared": 1, "failed": 1, "alone": 1}, 1) == (
+        *(a.tier.outcomes, b.tier.outcomes),
+        b.tier.rejections,
+    )

@@ -50,6 +50,11 @@ class SharedCache:
         self._store.back = self.tier.recovered
         self._store.start()
 
+    @property
+    def lost(self) -> bool:
+        """Whether each process is on its own at the moment."""
+        return self._store.alone
+
     def tell_secret(self, path: str) -> None:
         """Have all others read the secret at ``path`` again."""
         self.tier.tell_secret(path)

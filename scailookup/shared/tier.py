@@ -12,7 +12,7 @@ import asyncio
 import math
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
@@ -87,6 +87,8 @@ class Tier:
     """The cache of all processes, as each one's memory sees it.
 
     ``now`` is epoch seconds, for what goes between hosts; ``clock`` is this process's own.
+    ``outcomes`` counts what became of each ``fetch``: shared, collapsed or failed (all three
+    another's doing), called, alone. ``rejections`` counts records and news that were not ours.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class Tier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._warned_at = -math.inf
         self._closed = False
+        self.outcomes: Counter[str] = Counter()
+        self.rejections = 0
 
     async def fetch(self, key: bytes, load: Load, hold: Hold) -> Fetched:
         """A fresh answer of anybody's, else what ``load`` brings here or where the lease is held.
@@ -139,8 +143,10 @@ class Tier:
             if begun.state == CLAIMED:
                 self._behind(self._store.release(key, holder))
             if isinstance(found, UpstreamError):
+                self.outcomes["failed"] += 1
                 raise found
             if found is not None:
+                self.outcomes[found.outcome] += 1
                 return found
             if waited >= self._lease.patience:
                 return await self._alone(key, load)
@@ -202,6 +208,7 @@ class Tier:
 
     def rejected(self) -> None:
         """Say that a record or message was not ours, or too far in the future; once a minute will do."""
+        self.rejections += 1
         now = self._clock()
         if now - self._warned_at >= 60.0:
             self._warned_at = now
@@ -209,6 +216,7 @@ class Tier:
 
     async def _lead(self, key: bytes, holder: bytes, load: Load) -> Fetched:
         """Make the call while holding the lease; what becomes of it is written behind the answer."""
+        self.outcomes["called"] += 1
         renewing = asyncio.ensure_future(self._renew(key, holder))
         try:
             answer = await load()
@@ -230,6 +238,7 @@ class Tier:
 
     async def _alone(self, key: bytes, load: Load) -> Fetched:
         """Make the call without the store; only a refusal has to be told all the same."""
+        self.outcomes["alone"] += 1
         try:
             return Fetched(await load())
         except UpstreamAuth as exc:

@@ -150,6 +150,21 @@ def test_a_thousand_cold_requests_over_two_nodes_are_one_call(cluster: Cluster) 
     assert ({b"200"}, HERD, 1) == (set(answers), len(answers), len(tenant.keys()))
 
 
+def test_a_thousand_cold_requests_over_two_workers_are_one_call(cluster: Cluster) -> None:
+    """Workers of one host share in the same way, and the figures of both say who did what."""
+    node = cluster.node("serve", "--port", "0", "--workers", "2")
+    cluster.grid.on(MODELS, Reply({"data": [{"slug": "m/one"}]}, delay=1.0))
+    tenant = cluster.tenant()
+    answers = asyncio.run(herd([node.port], tenant.token))
+    assert ({b"200"}, HERD, 1) == (set(answers), len(answers), len(tenant.keys()))
+    figures = node.get("/metrics", admin=True).body.decode().splitlines()
+    fetches = [
+        line.split("_total")[1] for line in figures if line.startswith("scailookup_shared_cache_fetches_")
+    ]
+    assert ['{outcome="called"} 1.0', '{outcome="collapsed"} 1.0'] == fetches
+    assert "scailookup_shared_cache_lost 0.0" in figures
+
+
 async def herd(ports: list[int], token: str) -> list[bytes]:
     """The statuses of many requests at once, dealt out over the ports."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
