@@ -112,3 +112,21 @@ def test_every_family_is_documented_as_it_is() -> None:
         family.name + suffix.get(family.kind, ""): (family.kind, family.labels)
         for family in FAMILIES.values()
     }
+
+
+def test_alerts_name_only_what_there_is() -> None:
+    """Every figure in an alert's expression is exposed, by its full name and with labels it has."""
+    rules = (DOCS.parent / "deploy/prometheus/scailookup.rules.yml").read_text()
+    expressions = re.findall(r"^ +expr: (.+)$", rules, re.M)
+    assert len(expressions) == rules.count("- alert:")
+    exposed = {
+        family.name + tail: {*family.labels, "instance", "le"}
+        for family in FAMILIES.values()
+        for tail in {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[
+            family.kind
+        ]
+    }
+    for expression in expressions:
+        for name, labels in re.findall(r"(scailookup_\w+)(?:\{([^}]*)\})?", expression):
+            assert name in exposed
+            assert set(re.findall(r"(\w+)\s*[=!]", labels)) <= exposed[name]
