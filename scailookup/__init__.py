@@ -10,9 +10,10 @@ from scailookup.declare import Filter, Lookup, Param, Route, Tls, Upstream
 from scailookup.gather import Ask, Failed, Gathered, Got, Listed, Question
 from scailookup.hookspecs import hookimpl
 from scailookup.model import Call, Caller
-from scailookup.version import __version__
+from scailookup.version import API_VERSION, __version__
 
 __all__ = [
+    "API_VERSION",
     "Ask",
     "Call",
     "Caller",

@@ -13,6 +13,7 @@ from scailookup.errors import Overloaded
 from scailookup.figures import figures, shared_figures
 from scailookup.hookspecs import Services
 from scailookup.identity import KeySet, Permissions, Tokens
+from scailookup.isolation import Observers
 from scailookup.log import scrubber
 from scailookup.lookup import Limits, Lookups, ask_me
 from scailookup.metrics import Metrics, Snapshot
@@ -24,7 +25,7 @@ from scailookup.transport import Circuits, Door, connect
 from scailookup.version import __version__
 from scailookup.web.console import Demo, add_console
 from scailookup.web.front import Front
-from scailookup.web.handler import Guard, Web
+from scailookup.web.handler import Guard, Handler, Web
 from scailookup.web.site import admin_site, public_site
 from scailookup.web.upstreams import add_upstreams
 
@@ -63,7 +64,8 @@ class Service:
         self._door = Door(
             lambda name: connect(settings, tls.get(name)), self._observe, circuits=self._circuits
         )
-        self.plugins.add_handlers(Services(settings, self.secrets, self._door))
+        self.plugins.add_handlers(Services(settings, self.secrets, self._door), Handler)
+        self._observers = Observers(self.plugins.called) if self.plugins.observed else None
         settings.own.refuse_unknown(self.plugins.absent)
         scrubber.add(*settings.secrets())  # plugins' own among them
         tls.update({upstream.name: upstream.tls for upstream in self.plugins.reached})
@@ -118,7 +120,8 @@ class Service:
     def _observe(self, call: Call) -> None:
         self.metrics.called(call)
         self.web.history.called(call)
-        self.plugins.called(call)
+        if self._observers is not None:
+            self._observers(call)
 
     async def _gather(self) -> Snapshot:
         return self.metrics.snapshot()
@@ -169,5 +172,7 @@ class Service:
         if self._shared is not None:
             await self._shared.close()
         await self.secrets.close()
+        if self._observers is not None:
+            await asyncio.to_thread(self._observers.close)  # one that is stuck holds up nobody
         scrubber.remove_source(self.secrets.values)
         scrubber.remove_source(self._lookups.tokens.values)

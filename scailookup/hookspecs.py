@@ -54,7 +54,7 @@ def scailookup_handlers(services: Services) -> list[Route]:  # type: ignore[empt
 
 @_spec
 def scailookup_called(call: Call) -> None:
-    """Observe one finished upstream call. Runs on the event loop: return at once.
+    """Observe one finished upstream call. Runs in a thread of the observers, one call after the other.
 
     What it raises is logged and goes no further.
     """

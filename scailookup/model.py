@@ -23,6 +23,7 @@ __all__ = [
     "Content",
     "Errand",
     "Exchange",
+    "Failure",
     "Form",
     "Grant",
     "Headers",
@@ -189,6 +190,16 @@ class Call(NamedTuple):
     dropped: int | None
     duration: float
     request_id: str
+
+
+class Failure(NamedTuple):
+    """What is told of a plugin that did not load; ``reason`` holds no secret."""
+
+    name: str
+    distribution: str
+    version: str
+    entry_point: str
+    reason: str
 
 
 class Judged(NamedTuple, Generic[T]):

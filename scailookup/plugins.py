@@ -12,25 +12,31 @@ from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-import pluggy
 import structlog
 
-from scailookup import hookspecs
 from scailookup.declare import Route, Upstream
 from scailookup.errors import PluginError, SettingsError
-from scailookup.hookspecs import PROJECT, Services
-from scailookup.model import Call
+from scailookup.hookspecs import Services
+from scailookup.isolation import PATIENCE, reason_of
+from scailookup.log import scrubber
+from scailookup.model import Call, Failure
+from scailookup.plugin_hooks import Hooks
+from scailookup.plugin_rules import check_names, check_routes
 from scailookup.settings import GROUP, Settings
 
 __all__ = ["GROUP", "Plugin", "Plugins", "discover"]
 
 OWN_DISTRIBUTION = "scailookup"
+_LONGEST_REASON = 300
 _log = structlog.get_logger("scailookup.plugins")
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point and what became of it. ``reason`` is None when all is well."""
+    """One entry point and what became of it. ``reason`` is None when all is well.
+
+    ``claimed`` are the names of the upstreams that a plugin declared before it failed.
+    """
 
     name: str
     distribution: str
@@ -40,19 +46,25 @@ class Plugin:
     routes: tuple[Route, ...] = ()
     reason: str | None = None
     disabled: bool = False
+    claimed: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
         """Whether the plugin was wanted and is not there."""
         return self.reason is not None
 
+    @property
+    def failure(self) -> Failure:
+        """What is told of a plugin that failed."""
+        return Failure(self.name, self.distribution, self.version, self.entry_point, self.reason or "")
+
 
 class Plugins:
     """The plugins of one process."""
 
-    def __init__(self, plugins: Iterable[Plugin], manager: pluggy.PluginManager) -> None:
+    def __init__(self, plugins: Iterable[Plugin], hooks: Hooks) -> None:
         self.all = tuple(plugins)
-        self._manager = manager
+        self._hooks = hooks
 
     @property
     def upstreams(self) -> list[tuple[Plugin, Upstream]]:
@@ -65,6 +77,11 @@ class Plugins:
         return [plugin for plugin in self.all if plugin.failed]
 
     @property
+    def failures(self) -> list[Failure]:
+        """What is told of them."""
+        return [plugin.failure for plugin in self.failed]
+
+    @property
     def absent(self) -> list[str]:
         """The names of the plugins that are not there: they failed, or are disabled."""
         return [plugin.name for plugin in self.all if plugin.failed or plugin.disabled]
@@ -75,12 +92,17 @@ class Plugins:
         serving = [upstream for _, upstream in self.upstreams]
         return serving + [source for up in serving for look in up.lookups for source in look.sources]
 
+    @property
+    def observed(self) -> bool:
+        """Whether any plugin wants to be told of calls."""
+        return bool(self._hooks.manager.hook.scailookup_called.get_hookimpls())
+
     def longest(self, seconds: float) -> float:
         """The longest deadline of a lookup, where ``seconds`` is that of those that say none."""
         return max([seconds, *(own for upstream in self.reached for own in upstream.deadlines)])
 
-    def add_handlers(self, services: Services) -> None:
-        """Ask each plugin for its handlers; a plugin that fails here is failed as a whole.
+    def add_handlers(self, services: Services, base: type[Any] = object) -> None:
+        """Ask each plugin for its handlers, subclasses of ``base``; one that fails here fails as a whole.
 
         Raises SettingsError in strict mode when one failed.
         """
@@ -88,49 +110,57 @@ class Plugins:
             f"/{up.name}/{lookup.name}": plugin.name for plugin, up in self.upstreams for lookup in up.lookups
         }
         taken |= dict.fromkeys(("/lookups", "/openapi.json", "/upstreams"), "scailookup itself")
-        self.all = tuple(self._with_routes(plugin, services, taken) for plugin in self.all)
+        self.all = tuple(self._with_routes(plugin, services, base, taken) for plugin in self.all)
         _enforce(self.failed, services.settings)
 
-    def _with_routes(self, plugin: Plugin, services: Services, taken: dict[str, str]) -> Plugin:
+    def _with_routes(
+        self, plugin: Plugin, services: Services, base: type[Any], taken: dict[str, str]
+    ) -> Plugin:
         if plugin.failed or plugin.disabled:
             return plugin
         try:
-            routes = _results(self._manager, plugin.name, "scailookup_handlers", Route, services=services)
-            for route in routes:
-                if route.path in taken:
-                    raise PluginError(f"the route {route.path} is taken by plugin {taken[route.path]}")
-            taken.update({route.path: plugin.name for route in routes})
-        except (Exception, SystemExit) as exc:
+            routes: list[Route] = self._hooks.answers(
+                plugin.name, "scailookup_handlers", Route, services=services
+            )
+            check_routes(routes, base, taken)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
             services.settings.own.refuse_bad()
-            return _fail(plugin, exc)
+            # Out as a whole: it observes nothing either.
+            self._hooks.forget(plugin.name)
+            return _fail(plugin, exc, services.settings)
+        taken.update({route.path: plugin.name for route in routes})
         return replace(plugin, routes=tuple(routes))
 
     def called(self, call: Call) -> None:
         """Tell every observer of one finished call; what an observer raises is logged, not passed on."""
-        hook = self._manager.hook.scailookup_called
-        for implementation in hook.get_hookimpls():
+        for implementation in self._hooks.manager.hook.scailookup_called.get_hookimpls():
+            name, arguments = implementation.plugin_name, [call for _ in implementation.argnames]
             try:
-                names = implementation.argnames
-                implementation.function(*(call for _ in names))
+                with self._hooks.traced(name, "scailookup_called"):
+                    implementation.function(*arguments)
             except (Exception, SystemExit):
-                _log.warning("plugin_observer_failed", plugin=implementation.plugin_name, exc_info=True)
+                _log.warning("plugin_observer_failed", plugin=name, exc_info=True)
 
 
-def discover(settings: Settings, found: Iterable[EntryPoint] | None = None) -> Plugins:
+def discover(
+    settings: Settings, found: Iterable[EntryPoint] | None = None, patience: float = PATIENCE
+) -> Plugins:
     """Load every entry point of the group ``scailookup`` and ask it for its upstreams.
 
-    Raises SettingsError when ``SCAILOOKUP_STRICT_PLUGINS`` is set and one failed.
+    ``patience`` bounds each import and each call of a hook, in seconds. Raises
+    SettingsError when ``SCAILOOKUP_STRICT_PLUGINS`` is set and one failed.
     """
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
+    hooks = Hooks(patience, trace=settings.trace_plugins)
     points = list(entry_points(group=GROUP) if found is None else found)
     # Ours first, so that nobody takes a built-in's name; then by name, so that the order is stable.
     points.sort(key=lambda p: (_distribution(p)[0] != OWN_DISTRIBUTION, p.name, _distribution(p)[0]))
     plugins: list[Plugin] = []
     for point in points:
-        plugins.append(_load(manager, point, settings, plugins))
+        plugins.append(_load(hooks, point, settings, plugins))
     _enforce([plugin for plugin in plugins if plugin.failed], settings)
-    return Plugins(plugins, manager)
+    return Plugins(plugins, hooks)
 
 
 def _enforce(failed: list[Plugin], settings: Settings) -> None:
@@ -144,78 +174,42 @@ def _enforce(failed: list[Plugin], settings: Settings) -> None:
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
+    """Name and version; metadata that is damaged names neither."""
     dist = point.dist
-    return (dist.name, dist.version) if dist is not None else ("unknown", "0")
+    name, version = (dist.name, dist.version) if dist is not None else (None, None)
+    return name or "unknown", version or "0"
 
 
-def _load(
-    manager: pluggy.PluginManager, point: EntryPoint, settings: Settings, before: list[Plugin]
-) -> Plugin:
+def _load(hooks: Hooks, point: EntryPoint, settings: Settings, before: list[Plugin]) -> Plugin:
     name, version = _distribution(point)
     plugin = Plugin(point.name, name, version, point.value)
     if point.name in settings.disabled_plugins:
         return replace(plugin, disabled=True)
-    module: Any = None
+    upstreams: list[Upstream] = []
+    # What a taken name has registered is another's.
+    taken = [other for other in before if other.name == point.name and not other.disabled]
     try:
-        for other in before:
-            if other.name == point.name and not other.disabled:
-                raise PluginError(f"the name {point.name} is taken by {other.distribution}")
-        module = point.load()
-        manager.register(module, name=point.name)
-        manager.check_pending()
-        upstreams = _results(manager, point.name, "scailookup_upstreams", Upstream, settings=settings)
-        _check_names(upstreams, before)
+        if taken:
+            raise PluginError(f"the name {point.name} is taken by {taken[0].distribution}")
+        hooks.load(point.name, point.load)
+        upstreams = hooks.answers(point.name, "scailookup_upstreams", Upstream, settings=settings)
+        check_names(upstreams, {up.name: other.name for other in before for up in other.upstreams})
+    except KeyboardInterrupt:
+        raise
     # SystemExit too: a plugin that calls sys.exit at import must not end the service.
-    except (Exception, SystemExit) as exc:
+    except BaseException as exc:
         settings.own.refuse_bad()
-        # Only what this entry point registered: the name may be another's.
-        if module is not None and manager.get_plugin(point.name) is module:
-            manager.unregister(name=point.name)
-        return _fail(plugin, exc)
+        if not taken:
+            hooks.forget(point.name)
+        return _fail(replace(plugin, upstreams=tuple(upstreams)), exc, settings)
     return replace(plugin, upstreams=tuple(upstreams))
 
 
-def _check_names(upstreams: list[Upstream], before: list[Plugin]) -> None:
-    taken = {up.name: plugin.name for plugin in before for up in plugin.upstreams}
-    for source in [source for up in upstreams for look in up.lookups for source in look.sources]:
-        if source.name in taken:
-            raise PluginError(f"the upstream {source.name} is taken by plugin {taken[source.name]}")
-    for upstream in upstreams:
-        if upstream.name in taken:
-            raise PluginError(f"the upstream {upstream.name} is taken by plugin {taken[upstream.name]}")
-        taken[upstream.name] = "the same plugin"
-
-
-def _results(
-    manager: pluggy.PluginManager, name: str, hook: str, kind: type[Any], **arguments: Any
-) -> list[Any]:
-    """What one plugin's hook answers: a list of ``kind``; raises PluginError for anything else."""
-    caller: Any = manager.subset_hook_caller(
-        hook, [other for other in manager.get_plugins() if manager.get_name(other) != name]
-    )
-    answers: list[Any] = []
-    given = caller(**arguments)
-    implementing = [impl for impl in caller.get_hookimpls() if impl.plugin_name == name]
-    if len(given) < len(implementing):
-        raise PluginError(f"{hook} answered None, not a list")
-    for answer in given:
-        if not isinstance(answer, list | tuple):
-            raise PluginError(f"{hook} answered a {type(answer).__name__}, not a list")
-        answers.extend(answer)
-    for item in answers:
-        if not isinstance(item, kind):
-            raise PluginError(f"{hook} answered a {type(item).__name__} in its list, not a {kind.__name__}")
-    return answers
-
-
-def _fail(plugin: Plugin, exc: BaseException) -> Plugin:
-    reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
-    _log.error(
-        "plugin_failed",
-        plugin=plugin.name,
-        distribution=plugin.distribution,
-        version=plugin.version,
-        entry_point=plugin.entry_point,
-        reason=reason,
-    )
-    return replace(plugin, upstreams=(), routes=(), reason=reason)
+def _fail(plugin: Plugin, exc: BaseException, settings: Settings) -> Plugin:
+    # Scrubbed, then clipped: a cut could leave half a secret. The plugin's own settings are known here only.
+    reason = scrubber(reason_of(exc), *settings.secrets())[:_LONGEST_REASON]
+    claimed = tuple(upstream.name for upstream in plugin.upstreams)
+    failed = replace(plugin, upstreams=(), routes=(), reason=reason, claimed=claimed)
+    told = failed.failure._asdict()
+    _log.error("plugin_failed", plugin=told.pop("name"), **told)
+    return failed

@@ -19,6 +19,7 @@ from scailookup.seams import Fetch
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
 from scailookup.transport import Door, connect
+from scailookup.web import Handler
 from scailookup.web.openapi import document
 
 __all__ = ["Finding", "check", "findings", "list_plugins", "print_openapi"]
@@ -38,7 +39,7 @@ class Finding:
 
 def list_plugins(settings: Settings, *, as_json: bool, out: TextIO) -> int:
     """Print every plugin; 1 when one failed."""
-    found = discover(settings)
+    found = _furnished(settings)
     if as_json:
         json.dump([_plugin(p) for p in found.all], out, indent=2)
         out.write("\n")
@@ -78,7 +79,7 @@ def _furnished(settings: Settings) -> Plugins:
     """The plugins with their handlers, which are made and asked nothing: no secrets, no way out are used."""
     plugins = discover(settings)
     idle = Door(lambda name: connect(settings), lambda call: None)
-    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0), idle))
+    plugins.add_handlers(Services(settings, HeldSecrets(None, fresh=0, hold=0), idle), Handler)
     return plugins
 
 

@@ -61,6 +61,7 @@ def refused(**names: str) -> str:
         ("cors_origins", ()),
         ("disabled_plugins", ()),
         ("strict_plugins", False),
+        ("trace_plugins", False),
         ("workers", 1),
         ("proxy", None),
         ("log_level", "info"),

@@ -17,8 +17,8 @@ from scailookup.gather import Failed, Gathered, Got, Listed, Question
 from scailookup.log import scrubber
 from scailookup.lookup.blame import blame
 from scailookup.lookup.bound import Bound, Trip, content_of, with_query
-from scailookup.lookup.rows import Reader
-from scailookup.lookup.walk import UNREADABLE, Read
+from scailookup.lookup.rows import UNREADABLE, Reader
+from scailookup.lookup.walk import Read
 from scailookup.model import Grant, Judged, Reply, Served
 from scailookup.replies import judge, launder
 from scailookup.seams import WayOut

@@ -10,10 +10,13 @@ from typing import Any
 import msgspec
 
 from scailookup.declare import Lookup
+from scailookup.errors import CallFailed
 from scailookup.model import Reply, Row
 from scailookup.pages import Pages
 
-__all__ = ["Reader"]
+__all__ = ["UNREADABLE", "Reader"]
+
+UNREADABLE = "not one record of the list can be read"
 
 # Records read at a stretch: some milliseconds of work.
 _STRETCH = 250
@@ -77,6 +80,21 @@ class Reader:
             rows.append(record)
         return len(rows) - before, 0
 
+    def encoded(self) -> bytes:
+        """The rows as JSON; one that is no JSON, a plugin's mistake, is dropped and counted.
+
+        Raises CallFailed when none is left.
+        """
+        try:
+            return msgspec.json.encode(self.rows)
+        except Exception:  # only now is it worth looking at each
+            good = [row for row in self.rows if _is_json(row)]
+        self.dropped += len(self.rows) - len(good)
+        self.rows = good
+        if not good:
+            raise CallFailed("bad_shape", UNREADABLE)
+        return msgspec.json.encode(good)
+
     def _stretch(self, records: Sequence[Any]) -> None:
         """Read some records. Written out in one loop: it is where a miss spends its time."""
         read, name, keep = self._lookup.row, self._lookup.key, self._lookup.keep
@@ -123,7 +141,7 @@ def _row(read: Callable[[Mapping[str, Any]], Row | None], raw: Any) -> Row | Non
         return None
     try:
         row = read(raw)
-    except Exception:  # a plugin's normalizer: whatever it raises costs this row alone
+    except (Exception, SystemExit):  # a plugin's normalizer: whatever it raises costs this row alone
         return None
     if not isinstance(row, dict):
         return None
@@ -132,9 +150,17 @@ def _row(read: Callable[[Mapping[str, Any]], Row | None], raw: Any) -> Row | Non
     return row
 
 
+def _is_json(row: Any) -> bool:
+    try:
+        msgspec.json.encode(row)
+    except Exception:
+        return False
+    return True
+
+
 def _offered(keep: Callable[[Row], bool], row: Row) -> bool | None:
     """Whether a row is offered; None when the plugin's own question cannot be answered."""
     try:
         return bool(keep(row))
-    except Exception:
+    except (Exception, SystemExit):
         return None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import NamedTuple
 
-import msgspec
 import structlog
 
 from scailookup.cache import Cache, Flight
@@ -235,12 +234,13 @@ class Lookups:
                 read = await read_pages(trip, self._way_out, reader, self._limits.pages)
             else:
                 read = await self._gathered(trip, reader)
+            rows = reader.encoded()
         except CallFailed as failure:
             if failure.status == 401:
                 self.tokens.refuse(trip.grant)
             raise blame(failure, bound.upstream, trip.grant) from None
         return Answer.of(
-            msgspec.json.encode(reader.rows),
+            rows,
             truncated=read.truncated,
             dropped=reader.dropped,
             meta=read.meta,

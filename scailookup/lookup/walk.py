@@ -10,16 +10,14 @@ from scailookup import envelopes
 from scailookup.declare import Lookup
 from scailookup.errors import CallFailed
 from scailookup.lookup.bound import Trip, content_of
-from scailookup.lookup.rows import Reader
+from scailookup.lookup.rows import UNREADABLE, Reader
 from scailookup.model import Judged, Reply
 from scailookup.paging import Page
 from scailookup.places import put, steps
 from scailookup.replies import judge
 from scailookup.seams import WayOut
 
-__all__ = ["UNREADABLE", "PageJudge", "Read", "read_pages"]
-
-UNREADABLE = "not one record of the list can be read"
+__all__ = ["PageJudge", "Read", "read_pages"]
 
 
 class Read(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from scailookup.errors import IdentityUnavailable, Overloaded
 from scailookup.metrics import Metrics, Snapshot, counters, merge
+from scailookup.model import Failure
 from scailookup.processes.channel import State
 from scailookup.processes.crew import Worker
 from scailookup.web.guard import OpenOnly
@@ -19,11 +19,6 @@ __all__ = ["Admin"]
 
 # A worker that does not answer so long is spoken for by what it said last.
 PATIENCE = 2.0
-
-
-class _Plugin(NamedTuple):
-    name: str
-    version: str
 
 
 class Admin:
@@ -53,10 +48,9 @@ class Admin:
             self._ended = merge([self._ended, counters(worker.state.figures)])
 
     @property
-    def failed(self) -> list[_Plugin]:
+    def failures(self) -> list[Failure]:
         """Plugins that failed in any worker, as last said."""
-        found = {pair for worker in self._workers() if worker.state for pair in worker.state.failed}
-        return [_Plugin(*pair) for pair in sorted(found)]
+        return sorted({f for worker in self._workers() if worker.state for f in worker.state.failed})
 
     async def gather(self) -> Snapshot:
         """The figures of every worker there is or was."""

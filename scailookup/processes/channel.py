@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scailookup.metrics import Snapshot
+from scailookup.model import Failure
 from scailookup.settings import Settings
 
 __all__ = ["Channel", "Done", "Order", "State", "Up"]
@@ -50,7 +51,7 @@ class State:
     number: int
     figures: Snapshot
     unready: str | None
-    failed: tuple[tuple[str, str], ...]
+    failed: tuple[Failure, ...]
 
 
 class Channel:

@@ -106,8 +106,7 @@ class _Worker:
             await service.ready()
         except ScailookupError as exc:
             unready = exc.message
-        failed = tuple((plugin.name, plugin.version) for plugin in service.plugins.failed)
-        return State(number, self.serving.metrics.snapshot(), unready, failed)
+        return State(number, self.serving.metrics.snapshot(), unready, tuple(service.plugins.failures))
 
 
 async def _main(number: int, channel: int, public: list[int]) -> None:

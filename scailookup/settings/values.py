@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     )
     disabled_plugins: Words = _name("SCAILOOKUP_DISABLED_PLUGINS", ())
     strict_plugins: Flag = _name("SCAILOOKUP_STRICT_PLUGINS", False)
+    trace_plugins: Flag = _name("SCAILOOKUP_TRACE_PLUGINS", False)
     workers: int = _name("SCAILOOKUP_WORKERS", 1, ge=1, le=512)
     proxy: Secret | None = _name("SCAILOOKUP_PROXY")
     log_level: Literal["debug", "info", "warning", "error"] = _name("SCAILOOKUP_LOG_LEVEL", "info")

@@ -6,30 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from scailookup.metrics import CONTENT_TYPE, Snapshot, expose
+from scailookup.model import Failure
 from scailookup.version import __version__
 from scailookup.web.handler import OPEN, Handler, Need
 
 __all__ = ["Failed", "HealthHandler", "MetricsHandler", "ReadyHandler"]
 
 
-class FailedPlugin(Protocol):
-    """What is shown of a plugin that did not load."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def version(self) -> str:
-        """Its distribution's version."""
-
-
 class Failed(Protocol):
     """Who knows the plugins that failed."""
 
     @property
-    def failed(self) -> Sequence[FailedPlugin]:
-        """Those that did not load."""
+    def failures(self) -> Sequence[Failure]:
+        """What is told of those that did not load."""
 
 
 class HealthHandler(Handler):
@@ -52,7 +41,7 @@ class ReadyHandler(Handler):
     async def get(self) -> None:
         """200, or 503 ``identity_unavailable``; names the plugins that failed."""
         await self.ready()
-        failed: list[dict[str, Any]] = [{"name": p.name, "version": p.version} for p in self.plugins.failed]
+        failed: list[dict[str, Any]] = [failure._asdict() for failure in self.plugins.failures]
         self.send_json({"status": "ready", **({"plugins_failed": failed} if failed else {})})
 
 

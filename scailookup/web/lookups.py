@@ -103,16 +103,7 @@ def catalogue(plugins: Plugins) -> dict[str, Any]:
             }
             for p, upstream in plugins.upstreams
         ],
-        "failed": [
-            {
-                "name": p.name,
-                "distribution": p.distribution,
-                "version": p.version,
-                "entry_point": p.entry_point,
-                "reason": p.reason,
-            }
-            for p in plugins.failed
-        ],
+        "failed": [failure._asdict() for failure in plugins.failures],
     }
 
 

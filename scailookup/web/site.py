@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from scailookup.checks import NAME
 from scailookup.lookup import Lookups
 from scailookup.metrics import Snapshot
 from scailookup.plugins import Plugins
@@ -49,11 +50,19 @@ def public_site(web: Web, plugins: Plugins, lookups: Lookups, ready: Ready) -> R
         for plugin in plugins.all:
             for route in plugin.routes:
                 routes.add(prefix + route.path, Target(route.handler, route.path.strip("/"), route.options))
-        for plugin in plugins.failed:
-            if not routes.find(f"{prefix}/{plugin.name}"):
-                target = Target(FailedPluginHandler, plugin.name, {"plugin": plugin})
-                routes.add(f"{prefix}/{plugin.name}", target, below=True)
+        _failed(routes, plugins, prefix)
     return routes
+
+
+def _failed(routes: Routes, plugins: Plugins, prefix: str) -> None:
+    """What a plugin that failed would have served says so; names that others serve stay theirs."""
+    serving = {upstream.name for _, upstream in plugins.upstreams}
+    for plugin in plugins.failed:
+        for name in {plugin.name, *plugin.claimed} - serving:
+            # The name of an entry point may be anything; only what can be an upstream's has routes.
+            if NAME.fullmatch(name) and not routes.find(f"{prefix}/{name}"):
+                target = Target(FailedPluginHandler, plugin.name, {"plugin": plugin})
+                routes.add(f"{prefix}/{name}", target, below=True)
 
 
 def _health(routes: Routes, plugins: Failed, ready: Ready) -> None:
