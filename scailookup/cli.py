@@ -73,8 +73,10 @@ def plugins(as_json: bool) -> None:
     """List every plugin with its lookups, and why a failed one failed (status 1)."""
     from scailookup.report import list_plugins
 
+    settings = _settings_or_bare()
+    _logging(settings, quiet=True)  # the event of a failure goes to stderr, not among the JSON
     try:
-        status = list_plugins(_settings_or_bare(), as_json=as_json, out=sys.stdout)
+        status = list_plugins(settings, as_json=as_json, out=sys.stdout)
     except SettingsError as exc:
         _refuse(exc)
         return

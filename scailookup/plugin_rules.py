@@ -28,11 +28,11 @@ _KINDS = {
 
 
 def check_api(module: Any) -> None:
-    """``SCAILOOKUP_API``, where the module says it, must be a version that we have."""
-    wanted = getattr(module, "SCAILOOKUP_API", API_VERSION)
+    """``scailookup_api_version``, where the module says it, must be a version that we have."""
+    wanted = getattr(module, "scailookup_api_version", API_VERSION)
     match = _API.fullmatch(wanted) if isinstance(wanted, str) else None
     if match is None:
-        raise PluginError(f'SCAILOOKUP_API must be a text such as "{API_VERSION}"')
+        raise PluginError(f'scailookup_api_version must be a text such as "{API_VERSION}"')
     major, minor = (int(part) for part in match.groups())
     ours = tuple(int(part) for part in API_VERSION.split("."))
     if major != ours[0] or minor > ours[1]:

@@ -87,7 +87,7 @@ def test_a_hook_that_never_ends(stuck, hook):
 def test_an_api_version_that_we_have(version):
     """A plugin that was written against our API, or an older one, serves."""
     good = serving("good")
-    good.SCAILOOKUP_API = version
+    good.scailookup_api_version = version
     assert ["good"] == names(found(Point("good", good)))
 
 
@@ -95,7 +95,7 @@ def test_an_api_version_that_we_have(version):
 def test_an_api_version_that_we_do_not_have(version):
     """A plugin that asks for another API is told both versions."""
     bad = serving("bad")
-    bad.SCAILOOKUP_API = version
+    bad.scailookup_api_version = version
     said = f"asks for plugin API {version}; this scailookup has {API_VERSION}"
     assert said in reason(Point("bad", bad))
 
@@ -104,7 +104,7 @@ def test_an_api_version_that_we_do_not_have(version):
 def test_an_api_version_that_is_none(version):
     """Something else than two numbers is refused."""
     bad = serving("bad")
-    bad.SCAILOOKUP_API = version
+    bad.scailookup_api_version = version
     assert "must be a text" in reason(Point("bad", bad))
 
 

@@ -44,7 +44,7 @@ FAULTS = {  # entry point -> module and what its reason must say
     "nonsense": (declaring("return ['weather']"), "answered a str in its list, not a Upstream"),
     "takes-name": (serving("scaigrid"), "the upstream scaigrid is taken by plugin scaigrid"),
     "scaiqueue": (serving("mine"), "the name scaiqueue is taken by scailookup"),
-    "newer": ("SCAILOOKUP_API = '7.0'\n" + serving("newer"), "asks for plugin API 7.0"),
+    "newer": ("scailookup_api_version = '7.0'\n" + serving("newer"), "asks for plugin API 7.0"),
     "mistyped": (
         serving("mistyped").replace("_upstreams(", "_upstream("),
         "unknown hook 'scailookup_upstream'",
