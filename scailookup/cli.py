@@ -122,7 +122,9 @@ def openapi() -> None:
     """Print the OpenAPI document of the lookups that are installed; nothing has to run or be configured."""
     from scailookup.report import print_openapi
 
-    print_openapi(_settings_or_bare(), out=sys.stdout)
+    settings = _settings_or_bare()
+    _logging(settings, quiet=True)
+    print_openapi(settings, out=sys.stdout)
 
 
 def _settings(overrides: dict[str, str]) -> Settings:

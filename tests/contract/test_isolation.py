@@ -202,3 +202,10 @@ def test_the_command_names_them(tmp_path: Path) -> None:
     status, out, _ = run_cli("plugins", "--json", env={"PYTHONPATH": str(tmp_path)})
     told = next(one for one in json.loads(out) if one["name"] == "late")
     assert (1, "RuntimeError: late") == (status, told["reason"])
+
+
+def test_the_document_is_alone_on_stdout(tmp_path: Path) -> None:
+    """`scailookup openapi` prints JSON, whatever a plugin's failure has to say to the log."""
+    install(tmp_path, 0, "late", handling("raise RuntimeError('late')"))
+    status, out, _ = run_cli("openapi", env={"PYTHONPATH": str(tmp_path)})
+    assert (0, True) == (status, json.loads(out)["openapi"].startswith("3.1"))
