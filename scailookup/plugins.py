@@ -210,6 +210,12 @@ def _fail(plugin: Plugin, exc: BaseException, settings: Settings) -> Plugin:
     reason = scrubber(reason_of(exc), *settings.secrets())[:_LONGEST_REASON]
     claimed = tuple(upstream.name for upstream in plugin.upstreams)
     failed = replace(plugin, upstreams=(), routes=(), reason=reason, claimed=claimed)
-    told = failed.failure._asdict()
-    _log.error("plugin_failed", plugin=told.pop("name"), **told)
+    _log.error(
+        "plugin_failed",
+        plugin=plugin.name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        entry_point=plugin.entry_point,
+        reason=reason,
+    )
     return failed
