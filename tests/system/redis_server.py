@@ -77,6 +77,11 @@ class RedisServer:
         """The names of all records of a kind: entry, failure, lease."""
         return sorted(self.client.keys(f"scailookup:1:*:{kind}"))
 
+    def scripts(self) -> int:
+        """How many scripts ran so far: each step of a shared lookup is one."""
+        stats = self.client.info("commandstats")
+        return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
+
     def stop(self) -> None:
         """End it and forget it."""
         if self.process.poll() is None:

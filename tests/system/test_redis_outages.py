@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,25 @@ def test_check_tries_it(world: World, there: bool) -> None:
     status, out, _ = run_cli("check", env=settings)
     wanted = "ok    shared cache" if there else "FAIL  shared cache: SCAILOOKUP_CACHE_URL: unreachable"
     assert (0 if there else 1, True, False) == (status, wanted in out, PASSWORD in out)
+
+
+def test_a_node_that_is_killed_during_its_call_is_replaced(world: World) -> None:
+    """Who waited for its answer makes the call as soon as the lease is over, and has the list."""
+    holder, token, before = world.start(), world.token(), len(world.grid.calls())
+    world.grid.on(MODELS, Reply({"data": []}, delay=60.0), {"data": [{"slug": "m/second"}]})
+    with ThreadPoolExecutor(2) as pool:
+        dead = pool.submit(world.ask, holder, token)
+        wait_until(lambda: len(world.grid.calls()) > before, "the call")
+        looked = world.redis.scripts()
+        waiting = pool.submit(world.ask, world.other, token)
+        wait_until(lambda: world.redis.scripts() > looked + 5, "the other looks again and again")
+        assert 1 == len(world.grid.calls()) - before
+        holder.process.kill()
+        answer = waiting.result()
+        assert dead.exception() is not None
+    assert (200, "m/second") == (answer.status, answer.json["data"][0]["slug"])
+    assert 2 == len(world.grid.calls()) - before
+    world.grid.on(MODELS, {"data": [{"slug": "m/one"}]})
 
 
 def test_no_password_is_logged(world: World) -> None:
