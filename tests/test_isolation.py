@@ -186,7 +186,7 @@ def test_a_secret_in_a_reason():
     """What a plugin says of its failure holds no secret of ours, not even half of one."""
 
     def bad(settings):
-        raise RuntimeError("x" * 280 + settings.grid_key.get_secret_value())
+        raise RuntimeError("x" * 270 + settings.grid_key.get_secret_value())
 
     plugins = found(Point("bad", module(scailookup_upstreams=bad)), SCAIGRID_API_KEY=PLANTED)
     said = str(reasons(plugins)["bad"])
