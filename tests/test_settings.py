@@ -333,6 +333,26 @@ def test_addresses_of_a_shared_cache(url):
     assert url == found.cache_url.get_secret_value()
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:6379", "redis://localhost", "unix:///run/redis.sock", "redis://:word@cache"]
+)
+def test_a_shared_cache_without_a_key_of_its_own(url):
+    """A Redis of this machine, or the password in the address, is enough to start with; it is warned of."""
+    found = settings(SCAILOOKUP_CACHE_URL=url)
+    assert found.cache_secret
+    assert any("SCAILOOKUP_CACHE_KEY is not set" in warning for warning in found.warnings())
+
+
+def test_the_seal_of_a_password_is_not_the_password():
+    """Another password makes another seal, a key stands as it is, no password can be read off its seal."""
+    one, other = (settings(SCAILOOKUP_CACHE_URL=f"redis://:{word}@cache") for word in ("word", "other"))
+    keyed = settings(SCAILOOKUP_CACHE_URL="redis://:word@cache", SCAILOOKUP_CACHE_KEY=KEY)
+    assert 3 == len({one.cache_secret, other.cache_secret, keyed.cache_secret})
+    assert "word" not in one.cache_secret
+    assert KEY == keyed.cache_secret
+    assert keyed.warnings() == []
+
+
 def test_a_key_without_a_cache_is_said_to_have_no_effect():
     """The operator hears of a key that seals nothing."""
     warnings = settings(SCAILOOKUP_CACHE_KEY=KEY).warnings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from typing import Annotated, Literal
@@ -95,12 +96,32 @@ def cache_problems(url: str, key: SecretStr | None) -> list[str]:
     elif not set(parse_qs(parts.query, keep_blank_values=True)) <= {"db", "ssl_ca_certs"}:
         # Others could switch the checks of TLS off, or a timeout.
         problems.append("SCAILOOKUP_CACHE_URL may have the parameters db and ssl_ca_certs, no others")
-    if key is None or len(key.get_secret_value()) < _SHORTEST_KEY:
+    if key is not None and len(key.get_secret_value()) < _SHORTEST_KEY:
         problems.append(
-            "SCAILOOKUP_CACHE_URL needs SCAILOOKUP_CACHE_KEY: "
-            f"{_SHORTEST_KEY} characters or more, the same on all hosts"
+            f"SCAILOOKUP_CACHE_URL needs a SCAILOOKUP_CACHE_KEY of {_SHORTEST_KEY} characters or more"
+        )
+    elif not problems and sealing_secret(url, key) is None:
+        problems.append(
+            "SCAILOOKUP_CACHE_URL needs SCAILOOKUP_CACHE_KEY, the same on all hosts, or a password in the "
+            "address: the network must not read or forge what lies there"
         )
     return problems
+
+
+def sealing_secret(url: str, key: SecretStr | None) -> str | None:
+    """What the shared cache is sealed with: the key, else what the address has; None when that is nothing.
+
+    A password is known to whoever may use that Redis, but not to who only sees its data. On this
+    machine a Redis without either is taken for one to try things with, and the seal says nothing.
+    """
+    if key is not None:
+        return key.get_secret_value()
+    words = passwords(SecretStr(url))
+    if words:
+        return hashlib.scrypt(words[-1].encode(), salt=b"scailookup:1", n=2**14, r=8, p=1).hex()
+    parts = urlsplit(url)
+    here = parts.scheme == "unix" or is_loopback(parts.hostname or "")
+    return "a cache of this machine alone" if here else None
 
 
 def passwords(url: SecretStr | None) -> list[str]:

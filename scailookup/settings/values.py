@@ -26,6 +26,7 @@ from scailookup.settings.kinds import (
     listener,
     origins,
     passwords,
+    sealing_secret,
     split,
     upstream_path,
 )
@@ -243,6 +244,12 @@ class Settings(BaseSettings):
         """The settings of the plugin ``name`` as its dataclass ``kind``; see ``Own.of``."""
         return self._own.of(name, kind)
 
+    @property
+    def cache_secret(self) -> str:
+        """What the shared cache is sealed with, where there is one."""
+        assert self.cache_url is not None
+        return sealing_secret(self.cache_url.get_secret_value(), self.cache_key) or ""
+
     def secrets(self) -> list[str]:
         """Every secret value the settings hold, for scrubbing; of an address its password besides."""
         values = (getattr(self, name) for name in type(self).model_fields)
@@ -270,6 +277,10 @@ class Settings(BaseSettings):
                 found.append(f"{name} is http: credentials and keys cross the network unprotected")
         if self.grid_key and not self.dev_mode:
             found.append("SCAIGRID_API_KEY is ignored outside development (SCAILOOKUP_DEV=true)")
+        if self.cache_url and not self.cache_key:
+            found.append(
+                "SCAILOOKUP_CACHE_KEY is not set: whoever may use that Redis can read and forge answers"
+            )
         if self.cache_key and not self.cache_url:
             found.append("SCAILOOKUP_CACHE_KEY has no effect without SCAILOOKUP_CACHE_URL")
         if self.auth_disabled:

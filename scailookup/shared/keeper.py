@@ -85,8 +85,7 @@ def open_shared(settings: Settings, kind: bytes, ages: Ages, *, patience: float)
     ``patience`` is how long any lookup may take, in seconds.
     """
     assert settings.cache_url is not None
-    assert settings.cache_key is not None
-    secret = settings.cache_key.get_secret_value()
+    secret = settings.cache_secret
     store = _store(settings.cache_url.get_secret_value(), secret)
     lease = Lease(min(_LONGEST_LEASE, settings.deadline / 2), patience)
     return SharedCache(store, secret, kind, ages, lease)
@@ -95,8 +94,7 @@ def open_shared(settings: Settings, kind: bytes, ages: Ages, *, patience: float)
 async def probe_shared(settings: Settings) -> str | None:
     """Why the shared cache cannot be used, in a word or two; None when it can."""
     assert settings.cache_url is not None
-    assert settings.cache_key is not None
-    store = _store(settings.cache_url.get_secret_value(), settings.cache_key.get_secret_value())
+    store = _store(settings.cache_url.get_secret_value(), settings.cache_secret)
     try:
         await store.probe()
     except StoreLost as exc:
