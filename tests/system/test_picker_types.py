@@ -26,6 +26,7 @@ picker.row?.image_ref.length;
 // @ts-expect-error seconds are a number
 configure({ poll: "5" });
 """
+PATIENCE = 120  # seconds for npm: a registry that hangs must not hold up everything else
 OPTIONS = "--strict --noEmit --target es2022 --module esnext --moduleResolution bundler --lib es2022,dom"
 
 
@@ -35,8 +36,15 @@ def compiler(tmp_path: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", tmp_path, "typescript@7"]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
+    # 5 is one package of plain JavaScript; what came after is a program for each kind of machine.
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", tmp_path, "typescript@5"]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm does not bring TypeScript in time")
+    if done.returncode:
         pytest.skip("npm cannot bring TypeScript")
     return tmp_path / "node_modules" / ".bin" / "tsc"
 
