@@ -171,7 +171,10 @@ def configure(
         style = "console" if target.isatty() else "json"
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     if style == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=target.isatty())
+        # The usual formatter shows local variables, tokens among them, where `rich` is installed.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -294,6 +294,14 @@ async def test_an_answer_outlives_its_token():
     assert ([{"id": "token-1"}], 2) == (said(await asked.ask(up()))["data"], len(asked.fetch.urls))
 
 
+async def test_another_client_is_another_answer():
+    """Two clients that have the same secret do not see each other's answers."""
+    asked = Asked(answering("token-1", "token-2"), STORE, ages={"fresh": 60.0})
+    await asked.ask(up())
+    asked.secrets.data["up/oauth"] = {"client_id": "client-2", "client_secret": "planted-secret"}
+    assert [{"id": "token-2"}] == said(await asked.ask(up()))["data"]
+
+
 def client_grant() -> Grant:
     """The grant that ``up`` makes of ``STORE``."""
     return Grant(

@@ -238,7 +238,14 @@ async def unsendable(ask: Ask) -> Gathered:
     return Gathered([], meta={"x": object()})
 
 
-@pytest.mark.parametrize("gather", [raising, leaving, nonsense, reserved, unsendable])
+async def given_up(ask: Ask) -> list[Any]:
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    task.cancel()
+    await task
+    return []
+
+
+@pytest.mark.parametrize("gather", [raising, leaving, nonsense, reserved, unsendable, given_up])
 async def test_a_coroutine_that_breaks(gather):
     """Whatever it does wrong costs its own answer, and the log has the cause."""
     with capture_logs() as events, pytest.raises(UpstreamApi, match="bad_shape"):

@@ -303,3 +303,15 @@ def test_its_state_can_be_shown() -> None:
     world.clock.now += 6
     world.circuits.admit(HERE)
     assert ("probing", 0) == world.circuits.state(HERE)
+
+
+def test_addresses_that_failed_are_bounded():
+    """Somebody who names one dead address after the other fills no memory; the oldest is forgotten."""
+    world = World(1)
+    for number in range(10_001):
+        world.fail(1, f"https://h{number}.example")
+    assert (10_000, "closed", "open") == (
+        len(world.circuits.refused()),
+        world.circuits.state("https://h0.example")[0],
+        world.circuits.state("https://h1.example")[0],
+    )

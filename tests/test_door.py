@@ -251,6 +251,14 @@ async def test_the_upstreams_text_is_scrubbed():
     assert (False, False) == (SECRET in failed.code, SECRET in failed.text)
 
 
+async def test_a_secret_sent_in_a_form_is_scrubbed_as_it_stood_there():
+    """A client's secret that a token endpoint echoes form-encoded is not shown either."""
+    grant = Grant("shared", "http://grid.example", (), "planted+secret/1=")
+    echo = "bad client_secret=planted%2Bsecret%2F1%3D!"
+    failed = await World(CallFailed("X", echo, status=400)).failed(grant=grant)
+    assert "bad client_secret=[redacted]!" == failed.text
+
+
 @pytest.mark.parametrize("echoed", ["c29tZWJvZHk6aHVudGVyMjI=", "hunter22", "Basic c29tZWJvZHk6aHVudGVyMjI="])
 async def test_a_basic_credential_is_scrubbed_in_each_form(echoed):
     """The password, its encoded form and the whole header value are all secrets."""

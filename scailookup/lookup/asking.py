@@ -181,6 +181,12 @@ async def gather_rows(asking: Asking, trip: Trip, reader: Reader) -> Read:
         said = found if isinstance(found, Gathered) else Gathered(found)
         _check(said)
         await reader.take(list(said.records))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Nobody gave this lookup up: a task of the coroutine's own was cancelled. Callers must hear of it.
+        raise _broken(trip) from None
     except TimeoutError:
         raise CallFailed("timeout", "the calls for this answer took too long together") from None
     except ScailookupError:
@@ -188,14 +194,19 @@ async def gather_rows(asking: Asking, trip: Trip, reader: Reader) -> Read:
     except CallFailed as exc:
         raise launder(exc, scrubber) from None  # the coroutine's own, perhaps
     except (Exception, SystemExit):
-        _log.error(
-            "gather_failed", upstream=trip.bound.upstream.name, lookup=trip.bound.lookup.name, exc_info=True
-        )
-        raise CallFailed("bad_shape", "no list can be made of what the calls answered") from None
+        raise _broken(trip) from None
     if reader.unreadable:
         raise CallFailed("bad_shape", UNREADABLE)
     truncated = said.truncated or asking.cut or reader.full
     return Read(asking.calls, truncated, said.meta, said.fresh)
+
+
+def _broken(trip: Trip) -> CallFailed:
+    """What a coroutine that broke costs; its cause, the exception in hand, goes to the log."""
+    _log.error(
+        "gather_failed", upstream=trip.bound.upstream.name, lookup=trip.bound.lookup.name, exc_info=True
+    )
+    return CallFailed("bad_shape", "no list can be made of what the calls answered")
 
 
 def _check(said: Gathered) -> None:

@@ -175,6 +175,8 @@ class Lookups:
         )
         if bound.handed or grant.others:
             parts += (*[word for pair in bound.handed for word in pair], *grant.others)
+        if grant.exchange is not None:
+            parts += (grant.exchange.client_id,)
         # The lengths keep two lists of parts apart that read the same joined.
         text = "\0".join(parts) + "\0" + ",".join([str(len(part)) for part in parts])
         return hashlib.blake2b(text.encode(), key=self._pepper, digest_size=32).digest()
@@ -272,7 +274,8 @@ class Lookups:
 
 def _mark(grant: Grant) -> str:
     """A source's credential and address, as a part of what an answer is kept under."""
-    return f"{grant.base_url} {grant.secret}"
+    client = grant.exchange.client_id if grant.exchange is not None else ""
+    return f"{grant.base_url} {len(client)} {client} {grant.secret}"
 
 
 def _stored(grant: Grant) -> bool:

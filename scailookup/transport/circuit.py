@@ -14,6 +14,7 @@ from scailookup.errors import CallFailed
 __all__ = ["OPEN_SECONDS", "Circuits"]
 
 OPEN_SECONDS = 5.0
+_MOST = 10_000
 TRANSPORT_FAILURES = frozenset({"timeout", "unreachable", "tls"})
 _log = structlog.get_logger("scailookup.upstream")
 
@@ -82,6 +83,9 @@ class Circuits:
             return
         if self._threshold:
             self._failed(address, circuit or self._circuits.setdefault(address, _Circuit()))
+            # A tenant's admin may name ever more addresses of an allowed host.
+            if len(self._circuits) > _MOST:
+                del self._circuits[next(iter(self._circuits))]
 
     def _failed(self, address: str, circuit: _Circuit) -> None:
         circuit.failures += 1

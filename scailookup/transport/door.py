@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from time import monotonic
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import structlog
 
@@ -164,4 +164,5 @@ def address_of(url: str) -> str:
 def _secrets(errand: Errand) -> list[str]:
     """Every form in which an upstream may send the credential back: bare, encoded, the whole header."""
     values = [value for _, value in errand.grant.headers]
-    return [errand.grant.secret, *values, *(value.rpartition(" ")[2] for value in values)]
+    secret = errand.grant.secret
+    return [secret, quote_plus(secret), *values, *(value.rpartition(" ")[2] for value in values)]
