@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TextIO
 
 from scailookup.declare import Tls, Upstream
@@ -86,10 +86,11 @@ def _furnished(settings: Settings) -> Plugins:
 async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
     """Look at everything and print it as it is found; 1 when something is not well."""
     found: list[Finding] = []
-    async for finding in findings(settings):
+    async for raw in findings(settings):
+        finding = replace(raw, text=scrubber(raw.text))
         found.append(finding)
         if not as_json:
-            out.write(f"{_MARKS[finding.ok]}  {finding.subject}: {scrubber(finding.text)}\n")
+            out.write(f"{_MARKS[finding.ok]}  {finding.subject}: {finding.text}\n")
             if finding.fix and not finding.ok:
                 out.write(f"      -> {finding.fix}\n")
             out.flush()
