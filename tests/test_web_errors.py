@@ -51,6 +51,14 @@ class Faulty(Handler):
         raise RuntimeError("planted-internal-text")
 
 
+class Setter(Handler):
+    """A handler that changes something for the caller."""
+
+    async def post(self) -> None:
+        """Done."""
+        self.send_json({})
+
+
 class Full:
     """A way out with no place left."""
 
@@ -89,10 +97,11 @@ def site():
     )
     routes = public_site(web, Plugins((GOOD, BROKEN), PluginManager("scailookup")), lookups, lambda: None)
     routes.add("/faulty", Target(Faulty, "faulty"))
+    routes.add("/setter", Target(Setter, "setter"))
     return routes
 
 
-async def ask(path, method="GET"):
+async def ask(path, method="GET", **headers):
     """Status, the headers asked about, and the body of one request."""
     sock, port = bind_unused_port()
     server = HTTPServer(site())
@@ -102,7 +111,7 @@ async def ask(path, method="GET"):
             f"http://127.0.0.1:{port}{path}",
             method=method,
             allow_nonstandard_methods=True,
-            headers={"X-Request-ID": "r1"},
+            headers={"X-Request-ID": "r1", **headers},
             raise_error=False,
         )
     finally:
@@ -123,6 +132,21 @@ async def test_internal():
         }
     }
     assert (500, None, "application/json", body) == await ask("/faulty")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"}, 403),
+    ],
+)
+async def test_a_strangers_page_changes_nothing(headers, status):
+    """With authentication off no token holds a foreign page back: what a browser says of it does."""
+    assert status == (await ask("/setter", "POST", **headers))[0]
 
 
 @pytest.mark.gen_test

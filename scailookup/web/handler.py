@@ -15,7 +15,14 @@ import structlog
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError, RequestHandler
 
-from scailookup.errors import Internal, InvalidParameter, MethodNotAllowed, NotFound, ScailookupError
+from scailookup.errors import (
+    Forbidden,
+    Internal,
+    InvalidParameter,
+    MethodNotAllowed,
+    NotFound,
+    ScailookupError,
+)
 from scailookup.history import History
 from scailookup.metrics import Metrics
 from scailookup.model import Caller, Trace
@@ -144,7 +151,17 @@ class Handler(RequestHandler):
         if getattr(self.request, "oversized", False) or len(self.request.body) > max(self.max_body, 1024):
             raise InvalidParameter("body", "the body is too large", "Send a smaller body.")
         need = self.needs.get("GET" if method == "HEAD" else method, Permission())
+        if method not in ("GET", "HEAD") and need != OPEN and not allowed:
+            self._refuse_strangers()
         self.caller = await self.web.guard.admit(self.request.headers, need, self.trace)
+
+    def _refuse_strangers(self) -> None:
+        """A page of an origin that is not allowed changes nothing, whether a token is asked for or not."""
+        if self.request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            raise Forbidden(
+                "a page of another origin may change nothing here",
+                "The operator must add the page's origin to SCAILOOKUP_CORS_ORIGINS.",
+            )
 
     @classmethod
     def methods(cls) -> tuple[str, ...]:
