@@ -25,6 +25,7 @@ _NEVER = 2**53
 _MOST_TRIED = 8
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_TIMES = ("exp", "nbf", "iat")
 _OPTIONS: Any = {"require": ["exp", "sub", "iss", "aud"], "verify_iss": False}
 
 
@@ -121,6 +122,9 @@ class Tokens:
         raise Unauthenticated("the access token's signature does not verify")
 
     def _accept(self, claims: dict[str, Any], token: str) -> Caller:
+        # RFC 7519: a time is a number. PyJWT takes its digits in a string, too.
+        if any(isinstance(claims.get(name), str) for name in _TIMES):
+            raise Unauthenticated("a time in the access token is not a number")
         caller = caller_of(claims, token)
         accepted = [self._issuer]
         if self._base_url:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
 from scailookup.errors import SettingsError
@@ -23,7 +23,7 @@ _KNOWN = {str(f.validation_alias) for f in Settings.model_fields.values()}
 def _from_file(path: str, *, required: bool) -> dict[str, str]:
     try:
         with open(path, encoding="utf-8") as stream:
-            return {k: v for k, v in dotenv_values(stream=stream, interpolate=False).items() if v is not None}
+            lines = list(parse_stream(stream))
     except FileNotFoundError:
         if required:
             raise SettingsError(f"SCAIFLOW_ENV_FILE: {path} does not exist") from None
@@ -31,6 +31,12 @@ def _from_file(path: str, *, required: bool) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         raise SettingsError(f"cannot read {path}: {reason}") from None
+    for line in lines:
+        if line.error:  # the line itself is not shown: it may hold a key
+            text = line.original.string  # begins with the empty lines before it
+            number = line.original.line + text[: -len(text.lstrip())].count("\n")
+            raise SettingsError(f"{path}: line {number} is not NAME=value")
+    return {line.key: line.value for line in lines if line.key is not None and line.value is not None}
 
 
 def load(

@@ -99,6 +99,14 @@ def test_missing_claim(site: Site, missing: str) -> None:
     refused(site, site.get(API_MODELS, site.issuer.token(**{missing: None})))
 
 
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+def test_time_as_text(site: Site, name: str) -> None:
+    """A time that is text, be it good digits, is none: 401."""
+    good = site.issuer.claims()["exp"] if name == "exp" else site.issuer.claims()["iat"]
+
+    refused(site, site.get(API_MODELS, site.issuer.token(**{name: str(good)})))
+
+
 @pytest.mark.parametrize(
     "claims",
     [{"exp": -30}, {"nbf": 30}, {"iat": 30}, {"nbf": -100}, {"iat": -100_000}],

@@ -185,3 +185,15 @@ def test_listening_event(site: Site) -> None:
 
     assert f"http://127.0.0.1:{event['port']}" == event["url"].rstrip("/")
     assert f"http://127.0.0.1:{site.server.admin_port}" == event["admin_url"].rstrip("/")
+
+
+def test_env_file_line_that_is_no_setting(tmp_path: Path) -> None:
+    """A line of the file that cannot be read stops the start with one line that names its place alone."""
+    file = tmp_path / "platform.env"
+    file.write_text("SCAIFLOW_AUTH_DISABLED=true\n\n# keys\n\nsgk_secret of mine\n")
+
+    status, lines = start_status({"SCAIFLOW_ENV_FILE": str(file)})
+
+    assert (2, 1) == (status, len(lines)), lines
+    assert f"{file}: line 5 " in lines[0]
+    assert "sgk_secret" not in lines[0]
