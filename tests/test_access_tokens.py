@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -292,6 +293,16 @@ async def test_an_answer_outlives_its_token():
     await asked.ask(up())
     asked.lookups.tokens.refuse(await asked.lookups.tokens.sign(client_grant(), "t", TRACE, 1e12))
     assert ([{"id": "token-1"}], 2) == (said(await asked.ask(up()))["data"], len(asked.fetch.urls))
+
+
+async def test_remembered_failures_are_bounded():
+    """Ever more clients that an endpoint refuses fill no memory: the oldest is asked for again."""
+    world = World(CallFailed("denied", "no", status=401))
+    for number in (*range(10_001), 10_000, 0):
+        exchange = dataclasses.replace(CLIENT, client_id=f"client-{number}")
+        with pytest.raises(CallFailed):
+            await world.sign(dataclasses.replace(GRANT, exchange=exchange))
+    assert 10_002 == world.fetches
 
 
 async def test_another_client_is_another_answer():

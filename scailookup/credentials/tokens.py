@@ -147,6 +147,8 @@ class AccessTokens:
             value, life = await self._way_out.call(errand, _judged)
         except (CallFailed, Overloaded) as exc:
             self._failures[exchange] = (self._clock() + FAILURE_MEMORY, exc)
+            if len(self._failures) > _MOST:
+                del self._failures[next(iter(self._failures))]
             raise
         self._failures.pop(exchange, None)
         now = self._clock()
