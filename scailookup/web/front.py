@@ -144,6 +144,7 @@ class Front(HTTPServerConnectionDelegate):
         task = launched.flight.task
         if task.cancelled():  # the process ends, and its connections with it
             question.routes.web.busy -= 1
+            message.connection.close()  # type: ignore[attr-defined]
         elif task.exception() is None and not long_to_pack(task.result(), question.headers):
             question.routes.web.busy -= 1
             self._send(question, launched.flight.landed(), message.connection, launched.trace.request_id)
