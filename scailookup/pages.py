@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from scailookup.envelopes import MARKS
+from scailookup.replies import complains
 
 __all__ = ["Pages"]
 
@@ -33,7 +34,7 @@ class Pages:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         rest = _rest(page)
-        if rest.get("error") or rest.get("status") == "error" or rest.get("object") == "error":
+        if complains(rest):
             return None
         if isinstance(page.data, list):
             return page.data, rest

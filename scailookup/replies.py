@@ -17,7 +17,7 @@ import msgspec
 from scailookup.errors import CallFailed
 from scailookup.model import Reply
 
-__all__ = ["decode", "judge", "launder"]
+__all__ = ["complains", "decode", "judge", "launder"]
 
 _REPEATABLE = (502, 503, 504)
 _CODE = re.compile(r"[^A-Za-z0-9_.-]")
@@ -59,12 +59,15 @@ def judge(reply: Reply) -> Any:
     if not 200 <= reply.status < 300:
         raise _failure(reply)
     body = decode(reply)
-    if isinstance(body, dict) and (
-        body.get("error") or body.get("status") == "error" or body.get("object") == "error"
-    ):
+    if isinstance(body, dict) and complains(body):
         code, text, _ = _complaint(body)
         raise CallFailed(code or f"http_{reply.status}", text or "an error in a 200", status=reply.status)
     return body
+
+
+def complains(body: Mapping[str, Any]) -> bool:
+    """Whether the JSON of a 2xx itself reports an error."""
+    return bool(body.get("error") or body.get("status") == "error" or body.get("object") == "error")
 
 
 def _failure(reply: Reply) -> CallFailed:
