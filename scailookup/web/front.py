@@ -8,11 +8,11 @@ failure, goes down that road.
 from __future__ import annotations
 
 import asyncio
-import re
+from asyncio import Future
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from contextlib import suppress
 from time import perf_counter, time
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from tornado.httputil import (
@@ -21,38 +21,41 @@ from tornado.httputil import (
     HTTPMessageDelegate,
     HTTPServerConnectionDelegate,
     HTTPServerRequest,
-    RequestStartLine,
     format_timestamp,
 )
+from tornado.iostream import IOStream, StreamClosedError
 
 from scailookup.errors import ScailookupError
 from scailookup.lookup import Bound, Launched, Lookups, parse_values
 from scailookup.model import Caller, Served, Trace
 from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of, trace_of
 from scailookup.web.lookups import LookupHandler
+from scailookup.web.plain import Head, plain_head
 from scailookup.web.reply import long_to_pack, lookup_reply, pack_beforehand
 from scailookup.web.router import Routes, Target
 
-__all__ = ["Front"]
+__all__ = ["Front", "Question", "Untold"]
 
-# Tornado refuses other hosts when it makes a request object, which the short way does not.
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 _log = structlog.get_logger("scailookup.web")
 _STATUS = {200: "HTTP/1.1 200 OK", 304: "HTTP/1.1 304 Not Modified"}
 _BASE = [f"{name}: {value}" for name, value in BASE_HEADERS]
-# A browser of another origin, or a body: the ordinary road knows what to do with them.
-_NOT_PLAIN = frozenset({"Origin", "Content-Length", "Transfer-Encoding", "Connection"})
 
 
-@dataclass(slots=True)
-class _Plain:
+class Untold(NamedTuple):
+    """A failure of the short way, which the ordinary road has to tell; upstream and log know its id."""
+
+    failure: Exception
+    request_id: str
+
+
+class Question(NamedTuple):
     """A plain question whose caller is known and may ask."""
 
     routes: Routes
     target: Target
     caller: Caller
     bound: Bound
-    headers: HTTPHeaders
+    head: Head
     started: float
 
     @property
@@ -70,7 +73,6 @@ class Front(HTTPServerConnectionDelegate):
         self._second = 0
         self._date = ""
         self._base = _BASE
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def leave(self) -> None:
         """From now on every answer says that it is the last one on its connection."""
@@ -80,37 +82,38 @@ class Front(HTTPServerConnectionDelegate):
         """Answer from the next request on as ``other`` does; connections that wait for one stay."""
         self._routes = other._routes
 
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Tornado's call for each request on a connection."""
-        return _Message(self, server_conn, request_conn)
+    @property
+    def leaving(self) -> bool:
+        """Whether each answer is the last one on its connection."""
+        return self._base is not _BASE
 
-    def ordinary(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """The ordinary road, for one request."""
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Tornado's call for a request on the ordinary road."""
         return self._routes.start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:
         """Tornado's call when a connection ends."""
         self._routes.on_close(server_conn)
 
-    def plain(self, path: str, headers: HTTPHeaders) -> _Plain | None:
-        """The question, when memory alone can tell who asks and that they may; else None."""
+    def telling(
+        self, server_conn: object, request_conn: HTTPConnection, untold: Untold
+    ) -> HTTPMessageDelegate:
+        """The ordinary road for a request of which the short way has failed; nobody is asked again."""
+        return _Telling(self._routes, server_conn, request_conn, untold)
+
+    def question(self, block: bytes) -> Question | None:
+        """What the head in ``block`` asks, when memory alone can tell that the caller may; else None."""
         started = perf_counter()
         routes = self._routes
-        if (
-            not self._short
-            or "?" in path
-            or not _NOT_PLAIN.isdisjoint(headers)
-            or not _HOST.fullmatch(headers.get("Host", ""))
-        ):
-            return None
-        found = routes.find(path)
-        if found is None or found[0].handler is not LookupHandler:
+        head = plain_head(block) if self._short else None
+        found = None if head is None else routes.find(head.target)
+        if head is None or found is None or found[0].handler is not LookupHandler:
             return None
         target, raw = found
         options = target.options
         if options["lookup"].params:
             return None  # read from the query, defaults too
-        caller = routes.web.guard.recall(headers, options["needs"]["GET"])
+        caller = routes.web.guard.recall(head, options["needs"]["GET"])
         if caller is None:
             return None
         try:
@@ -118,81 +121,81 @@ class Front(HTTPServerConnectionDelegate):
         except ScailookupError:
             return None  # said in full on the ordinary road
         bound = Bound(options["upstream"], options["lookup"], values)
-        return _Plain(routes, target, caller, bound, headers, started)
+        return Question(routes, target, caller, bound, head, started)
 
-    def serve(self, question: _Plain, message: _Message) -> None:
-        """Answer at once from memory, or as soon as the upstream has."""
-        lookups = question.lookups
+    def answer(self, question: Question, stream: IOStream) -> Future[Any] | None:
+        """Answer at once from memory, or as soon as the upstream has.
+
+        What is returned is done when the answer has left, or holds what is still Untold; None: it has left.
+        """
+        lookups, fields = question.lookups, question.head.fields
         place = lookups.place(question.bound, question.caller)
         served = None if place is None else lookups.held(place)
-        if served is not None and not long_to_pack(served, question.headers):
-            self._send(question, served, message.connection)
-            return
-        trace = trace_of(question.headers)
+        if served is not None and not long_to_pack(served, fields):
+            return self._send(question, served, stream)
+        trace = trace_of(question.head)
         # What a task logs carries the id of the request that began it.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=trace.request_id)
         question.routes.web.busy += 1
         launched = None if place is None or served is not None else lookups.launch(place, trace)
         if launched is None:
-            self._follow(question, message, trace, lookups.answer(question.bound, question.caller, trace))
-            return
-        launched.flight.task.add_done_callback(lambda _: self._landed(question, message, launched))
+            return self._follow(
+                question, stream, trace, lookups.answer(question.bound, question.caller, trace)
+            )
+        answered: Future[Any] = Future()
+        launched.flight.task.add_done_callback(lambda _: self._landed(question, stream, launched, answered))
+        return answered
 
-    def _landed(self, question: _Plain, message: _Message, launched: Launched) -> None:
+    def _landed(
+        self, question: Question, stream: IOStream, launched: Launched, answered: Future[Any]
+    ) -> None:
         """The flight has ended: well, in nearly all cases, and nobody more need be asked or waited for."""
         task = launched.flight.task
         if task.cancelled():  # the process ends, and its connections with it
             question.routes.web.busy -= 1
-            message.connection.close()  # type: ignore[attr-defined]
-        elif task.exception() is None and not long_to_pack(task.result(), question.headers):
+            stream.close()
+            answered.set_result(None)
+        elif task.exception() is None and not long_to_pack(task.result(), question.head.fields):
             question.routes.web.busy -= 1
-            self._send(question, launched.flight.landed(), message.connection, launched.trace.request_id)
+            answered.set_result(
+                self._send(question, launched.flight.landed(), stream, launched.trace.request_id)
+            )
         else:
-            self._follow(question, message, launched.trace, launched.settled())
+            answered.set_result(self._follow(question, stream, launched.trace, launched.settled()))
 
     def _follow(
-        self, question: _Plain, message: _Message, trace: Trace, asking: Coroutine[Any, Any, Served]
-    ) -> None:
-        task = asyncio.ensure_future(self._ask(question, message, trace, asking))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self, question: Question, stream: IOStream, trace: Trace, asking: Coroutine[Any, Any, Served]
+    ) -> Future[Any]:
+        return asyncio.ensure_future(self._ask(question, stream, trace, asking))
 
     async def _ask(
-        self, question: _Plain, message: _Message, trace: Trace, asking: Coroutine[Any, Any, Served]
-    ) -> None:
+        self, question: Question, stream: IOStream, trace: Trace, asking: Coroutine[Any, Any, Served]
+    ) -> Future[Any] | Untold | None:
         try:
             served = await asking
-            await pack_beforehand(served, question.headers)
-            self._send(question, served, message.connection, trace.request_id)
+            await pack_beforehand(served, question.head.fields)
+            return self._send(question, served, stream, trace.request_id)
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
-            self._tell(exc, message, trace.request_id)
+            return Untold(exc, trace.request_id)
         finally:
             question.routes.web.busy -= 1
 
-    def _tell(self, failure: Exception, message: _Message, request_id: str) -> None:
-        try:
-            message.hand_over(failure, request_id)
-        except Exception:
-            # Nobody is left to answer: a connection that hangs would be worse than one that ends.
-            _log.error("internal_error", route="front", request_id=request_id, exc_info=True)
-            message.connection.close()  # type: ignore[attr-defined]
-
     def _send(
-        self, question: _Plain, served: Served, connection: HTTPConnection, request_id: str | None = None
-    ) -> None:
-        """Write the answer, with the headers of the ordinary road in their order."""
-        headers, web = question.headers, question.routes.web
+        self, question: Question, served: Served, stream: IOStream, request_id: str | None = None
+    ) -> Future[Any] | None:
+        """Write the answer, with the headers of the ordinary road in their order; None when it has left."""
+        fields, web = question.head.fields, question.routes.web
         reply = lookup_reply(
             served,
-            accept_encoding=headers.get("Accept-Encoding", ""),
-            if_none_match=headers.get("If-None-Match"),
+            accept_encoding=fields.get("Accept-Encoding", ""),
+            if_none_match=fields.get("If-None-Match"),
             started=question.started,
             vary_origin=bool(web.cors_origins),
             microcache=web.microcache,
             expires=question.caller.expires,
         )
-        request_id = request_id or request_id_of(headers)
+        request_id = request_id or request_id_of(question.head)
         lines = [
             _STATUS[reply.status],
             f"Server: {SERVER}",
@@ -203,9 +206,9 @@ class Front(HTTPServerConnectionDelegate):
             "\r\n",
         ]
         web.history.answered(question.bound.upstream.name, served.outcome)
-        # Tornado takes a ready header block too; HTTPHeaders cost as much as all the rest here.
-        connection.write("\r\n".join(lines).encode("latin-1") + reply.body)
-        connection.finish()
+        left: Future[Any] | None = None
+        with suppress(StreamClosedError):  # the caller has left; what was brought is kept
+            left = stream.write("\r\n".join(lines).encode("latin-1") + reply.body)
         report_request(
             web,
             route=question.target.name,
@@ -217,6 +220,7 @@ class Front(HTTPServerConnectionDelegate):
             request_id=request_id,
             outcome=served.outcome,
         )
+        return None if left is None or left.done() else left
 
     def _now(self) -> str:
         """The Date header, made once a second."""
@@ -226,50 +230,31 @@ class Front(HTTPServerConnectionDelegate):
         return self._date
 
 
-class _Message(HTTPMessageDelegate):
-    """One request: answered the short way, or handed on."""
+class _Telling(HTTPMessageDelegate):
+    """A request on the ordinary road whose handler is given the failure it has to tell."""
 
-    __slots__ = ("_front", "_inner", "_line", "_question", "_server", "connection")
-
-    def __init__(self, front: Front, server: object, connection: HTTPConnection) -> None:
-        self._front = front
+    def __init__(self, routes: Routes, server: object, connection: HTTPConnection, untold: Untold) -> None:
+        self._routes = routes
         self._server = server
-        self.connection = connection
-        self._question: _Plain | None = None
-        self._inner: HTTPMessageDelegate | None = None
+        self._connection = connection
+        self._untold = untold
+        self._handler: HTTPMessageDelegate | None = None
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
-        assert isinstance(start_line, RequestStartLine)
-        self._line = start_line
-        if start_line.method == "GET" and start_line.version == "HTTP/1.1":
-            self._question = self._front.plain(start_line.path, headers)
-            if self._question is not None:
-                return None
-        self._inner = self._front.ordinary(self._server, self.connection)
-        return self._inner.headers_received(start_line, headers)
-
-    def data_received(self, chunk: bytes) -> Any:
-        return None if self._inner is None else self._inner.data_received(chunk)
+        # The id that the upstream and the log have seen already.
+        headers["X-Request-Id"] = self._untold.request_id
+        request = HTTPServerRequest(
+            connection=self._connection,
+            server_connection=self._server,
+            start_line=start_line,
+            headers=headers,
+        )
+        self._handler = self._routes.find_handler(request, failure=self._untold.failure)
 
     def finish(self) -> None:
-        if self._question is not None:
-            self._front.serve(self._question, self)
-        elif self._inner is not None:
-            self._inner.finish()
-
-    def hand_over(self, failure: Exception, request_id: str) -> None:
-        """Let the ordinary road tell the failure; nobody is asked again."""
-        assert self._question is not None
-        request = HTTPServerRequest(
-            connection=self.connection,
-            server_connection=self._server,
-            start_line=self._line,
-            headers=self._question.headers,
-        )
-        # The id that the upstream and the log have seen already.
-        request.headers["X-Request-Id"] = request_id
-        self._question.routes.find_handler(request, failure=failure).finish()
+        assert self._handler is not None
+        self._handler.finish()
 
     def on_connection_close(self) -> None:
-        if self._inner is not None:
-            self._inner.on_connection_close()
+        if self._handler is not None:
+            self._handler.on_connection_close()

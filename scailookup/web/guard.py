@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tornado.httputil import HTTPHeaders
-
 from scailookup.errors import Forbidden
 from scailookup.identity import Permissions, Tokens
 from scailookup.model import VIEW, Caller, Trace
+from scailookup.web.plain import Fields
 
 __all__ = ["ANY_CALLER", "OPEN", "Authenticated", "Guard", "Need", "OpenOnly", "Permission", "Role"]
 
@@ -54,7 +53,7 @@ class Guard:
         self._permissions = permissions
         self._principal = principal
 
-    def recall(self, headers: HTTPHeaders, need: Need) -> Caller | None:
+    def recall(self, headers: Fields, need: Need) -> Caller | None:
         """The caller, when memory alone can tell that the need is met; None when it cannot."""
         caller: Caller | None = self._principal
         if self._tokens is not None:
@@ -63,7 +62,7 @@ class Guard:
             return None
         return caller if self._permissions.decide(caller, need.name, need.roles) else None
 
-    async def admit(self, headers: HTTPHeaders, need: Need, trace: Trace) -> Caller | None:
+    async def admit(self, headers: Fields, need: Need, trace: Trace) -> Caller | None:
         """The caller, when the need is met; None on an open route.
 
         Raises Unauthenticated, Forbidden or IdentityUnavailable.
@@ -86,11 +85,11 @@ class OpenOnly(Guard):
     def __init__(self) -> None:
         """It has nothing to ask."""
 
-    def recall(self, headers: HTTPHeaders, need: Need) -> Caller | None:
+    def recall(self, headers: Fields, need: Need) -> Caller | None:
         """Nobody is known."""
         return None
 
-    async def admit(self, headers: HTTPHeaders, need: Need, trace: Trace) -> Caller | None:
+    async def admit(self, headers: Fields, need: Need, trace: Trace) -> Caller | None:
         """None on an open route; raises Forbidden elsewhere."""
         if need != OPEN:
             raise Forbidden("nobody may come in here", "Ask the public listener.")

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import msgspec
 import structlog
-from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError, RequestHandler
 
 from scailookup.errors import (
@@ -27,6 +26,7 @@ from scailookup.history import History
 from scailookup.metrics import Metrics
 from scailookup.model import Caller, Trace
 from scailookup.web.guard import ANY_CALLER, OPEN, Guard, Need, Permission, Role
+from scailookup.web.plain import Fields
 
 __all__ = [
     "ANY_CALLER",
@@ -81,7 +81,7 @@ _boot = secrets.token_hex(8)
 _serial = itertools.count(1)
 
 
-def request_id_of(headers: HTTPHeaders) -> str:
+def request_id_of(headers: Fields) -> str:
     """The caller's X-Request-ID when it is one and well formed; else one of ours, unique and cheap."""
     given = headers.get_list("X-Request-Id")
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
@@ -89,10 +89,10 @@ def request_id_of(headers: HTTPHeaders) -> str:
     return f"{_boot}{next(_serial):016x}"
 
 
-def trace_of(headers: HTTPHeaders) -> Trace:
+def trace_of(headers: Fields) -> Trace:
     """The request's ids: the caller's where they are well formed, else a new one of ours."""
     request_id = request_id_of(headers)
-    parents, states = headers.get_list("traceparent"), headers.get_list("tracestate")
+    parents, states = headers.get_list("Traceparent"), headers.get_list("Tracestate")
     if len(parents) != 1 or not _TRACEPARENT.fullmatch(parents[0]):
         return Trace(request_id)
     state = ",".join(states)

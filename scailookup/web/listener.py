@@ -13,12 +13,13 @@ import structlog
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
+from scailookup.web.front import Front
+from scailookup.web.wire import Connection, Patience, Peer
+
 __all__ = ["Listener", "listener", "url_of"]
 
-# A connection kept alive, a body sent slowly: seconds until it is given up.
-IDLE_SECONDS = 120
+# A body sent slowly: seconds until it is given up.
 BODY_SECONDS = 10
-
 
 _TELL_SECONDS = 10.0
 _log = structlog.get_logger("scailookup.web")
@@ -69,7 +70,9 @@ class _Listening:
 
 
 class Listener(HTTPServer):
-    """Tornado's server without its two system calls around each answer."""
+    """Tornado's server with connections of our own where a Front answers them."""
+
+    patience = Patience()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Take connections on these bound sockets, which are ours from now on."""
@@ -80,7 +83,14 @@ class Listener(HTTPServer):
         """Answers leave in one write: Nagle's algorithm is switched off once, not twice a request."""
         stream.set_nodelay(True)
         stream.set_nodelay = _stays  # type: ignore[method-assign]
-        super().handle_stream(stream, address)
+        front = self.request_callback
+        if not isinstance(front, Front):
+            super().handle_stream(stream, address)
+            return
+        peer = Peer(str(address[0]) if address else "")
+        connection = Connection(stream, self.conn_params, peer, self.patience)
+        self._connections.add(connection)  # type: ignore[arg-type]
+        connection.start_serving(front, self)
 
     @property
     def writing(self) -> bool:
@@ -90,7 +100,7 @@ class Listener(HTTPServer):
 
 def listener(site: Any) -> Listener:
     """A server for ``site``, with times that a slow client cannot stretch."""
-    return Listener(site, idle_connection_timeout=IDLE_SECONDS, body_timeout=BODY_SECONDS)
+    return Listener(site, idle_connection_timeout=Patience().idle, body_timeout=BODY_SECONDS)
 
 
 def _stays(value: bool) -> None:

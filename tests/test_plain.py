@@ -1,0 +1,122 @@
+"""The cheap reading of a head against Tornado's: it may decline, and never read anything otherwise."""
+
+from __future__ import annotations
+
+import fakes  # noqa: F401  (loads the profile for hypothesis)
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado.httputil import HTTPHeaders, parse_request_start_line
+
+from scailookup.web.plain import plain_head
+
+READ = ("Host", "Authorization", "Accept-Encoding", "If-None-Match", "X-Request-Id", "Traceparent")
+PIECES = st.sampled_from(
+    [
+        *("Host", "host", "Authorization", "X-Request-ID", "Origin", "Content-Length", "transfer-encoding"),
+        *(
+            "Connection",
+            "Expect",
+            "If-None-Match",
+            "Accept-Encoding",
+            ":",
+            ": ",
+            " ",
+            "\t",
+            "\r",
+            "\n",
+            "\r\n",
+        ),
+        *(
+            "127.0.0.1",
+            "a b",
+            "keep-alive",
+            "close",
+            "100-continue",
+            "gzip",
+            "Bearer x.y.z",
+            "\0",
+            "ö",
+            "\x85",
+        ),
+        *("0", "chunked", "GET ", "/a", "?q", " HTTP/1.1", "HTTP/1.0", "http://h/", ""),
+    ]
+)
+LINES = st.one_of(
+    st.sampled_from(["Host: h", "Authorization: Bearer a.b.c", "User-Agent: x", "If-None-Match: *"]),
+    st.lists(PIECES, max_size=5).map("".join),
+    st.text(st.characters(max_codepoint=255), max_size=12),
+)
+STARTS = st.one_of(
+    st.sampled_from(["GET /api/v1/scaigrid/models HTTP/1.1", "GET / HTTP/1.1", "GET //a HTTP/1.1"]),
+    st.lists(PIECES, max_size=4).map("".join),
+)
+
+
+def block(*lines: str) -> bytes:
+    """A head with its empty line."""
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+@given(STARTS, st.lists(LINES, max_size=5))
+def test_it_reads_as_tornado_does(start, lines):
+    """Whatever is taken for a plain GET is one to Tornado too, with the same values."""
+    raw = block(start, "Host: h", *lines)
+    head = plain_head(raw)
+    if head is None:
+        return
+    text = raw.decode("latin-1")
+    first, _, rest = text.partition("\r\n")
+    assert ("GET", head.target, "HTTP/1.1") == tuple(parse_request_start_line(first))
+    headers = HTTPHeaders.parse(rest)
+    assert [headers.get_list(name) for name in READ] == [head.get_list(name) for name in READ]
+    assert {"Origin", "Content-Length", "Transfer-Encoding"}.isdisjoint(headers)
+    assert "keep-alive" == headers.get("Connection", "keep-alive").lower()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Host: h", "Origin: https://app.example"],
+        ["Host: h", "Content-Length: 0"],
+        ["Host: h", "transfer-encoding: chunked"],
+        ["Host: h", "Connection: close"],
+        ["Host: h", "Connection: keep-alive, Upgrade"],
+        ["Host: h", "Expect: 100-Continue"],
+        ["Host: h", "Host: h"],
+        ["Host: h", "If-None-Match: a", "if-none-match: b"],
+        ["Host : h"],
+        ["Host: h", " folded"],
+        ["Host: h", "no colon"],
+        ["Host: h", "X: a\nContent-Length: 5"],
+        ["Host: h", "X: a\rb"],
+        ["Host: h", "X: \0"],
+        ["Host: h", ": x"],
+        ["Host: a b"],
+        ["X: no host"],
+    ],
+    ids=" | ".join,
+)
+def test_what_is_not_plain(lines):
+    """Anything that says more than a plain GET does, or looks odd, is left to the ordinary road."""
+    assert (True, None) == (
+        plain_head(block("GET /a HTTP/1.1", "Host: h")) is not None,
+        plain_head(block("GET /a HTTP/1.1", *lines)),
+    )
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "HEAD /a HTTP/1.1",
+        "GET /a HTTP/1.0",
+        "GET a HTTP/1.1",
+        "GET /a?b HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "",
+        "GET /ä HTTP/1.1",
+    ],
+)
+def test_what_is_no_plain_get(start):
+    """A start line that is not a GET of a path alone is left to the ordinary road."""
+    assert None is plain_head(block(start, "Host: h"))

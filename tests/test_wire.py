@@ -1,0 +1,130 @@
+"""A connection: requests one after another, whichever road each takes, and what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from test_front import MODELS, Line, Road, World, request, status, world
+
+from scailookup.web.wire import Patience
+
+pytestmark = pytest.mark.gen_test
+
+POST = request(method="POST", body=b"", headers={"Host": "h", "Content-Length": "0"})
+
+
+@contextlib.asynccontextmanager
+async def line(**patience: float) -> AsyncIterator[tuple[World, Line]]:
+    """A connection to a warm service."""
+    async with world() as made:
+        road: Road = made.short
+        road.server.patience = Patience(**patience)
+        await made.warmed(request())
+        async with road.line() as opened:
+            yield made, opened
+
+
+async def test_both_roads_on_one_connection():
+    """Hits, misses, refusals and bodies take turns on one connection, each with its own answer."""
+    async with line() as (w, opened):
+        asked = [request(), request("/nowhere"), POST, request(MODELS + "?q=openai"), request()]
+        heard = []
+        for raw in [*asked, request("/v1/scaiqueue/scopes")]:
+            opened.send(raw)
+            heard.append(status(await opened.answer()))
+        assert ([200, 404, 405, 200, 200, 200], 3) == (heard, w.short.front.taken)
+
+
+async def test_requests_sent_at_once():
+    """Pipelined requests are answered in their order, whichever road each takes."""
+    async with line() as (w, opened):
+        ids = [f"req-{number}" for number in range(8)]
+        paths = [MODELS, "/nowhere", MODELS + "?limit=1", MODELS] * 2
+        for name, path in zip(ids, paths, strict=True):
+            opened.send(request(path, headers={"Host": "h", "X-Request-ID": name}))
+        heard = [await opened.answer() for _ in ids]
+        found = [re.findall(rb"\r\nX-Request-Id: (\S+)", raw, re.IGNORECASE)[0].decode() for raw in heard]
+        assert (ids, 4) == (found, w.short.front.taken)
+
+
+async def test_a_body_sent_with_its_head():
+    """What follows a head in the same packet is read as that request's body, not as a request."""
+    async with line() as (_, opened):
+        body = request()  # would be answered if it were taken for a request
+        headers = {"Host": "h", "Content-Length": str(len(body))}
+        opened.send(request("/nowhere", method="POST", body=body, headers=headers) + request())
+        assert [404, 200] == [status(await opened.answer()) for _ in range(2)]
+
+
+async def test_nobody_is_kept_from_the_loop():
+    """Somebody who sends request after request without a pause does not keep the loop from others."""
+    async with line() as (w, greedy), w.short.line() as other:
+        greedy.send(request() * 200)
+        other.send(request())
+        await other.answer()
+        behind = w.short.front.taken
+        for _ in range(200):
+            await greedy.answer()
+        assert (True, 201) == (behind < 200, w.short.front.taken)
+
+
+async def test_a_head_without_an_end():
+    """A first head that does not come to its end is given up after its time, however it trickles in."""
+    async with line(first=0.3) as (_, opened):
+        opened.send(request()[:40])
+        await asyncio.sleep(0.1)
+        opened.send(request()[40:50])
+        assert await opened.ended()
+
+
+async def test_a_connection_that_asks_nothing():
+    """A connection kept alive is closed when nothing more comes, not before it has been served."""
+    async with line(first=60.0, idle=0.3) as (_, opened):
+        opened.send(request())
+        assert (200, True) == (status(await opened.answer()), await opened.ended())
+
+
+async def test_a_wait_for_the_upstream_is_not_idling():
+    """However long the upstream takes, the connection stays for the answer."""
+    async with line(first=0.2, idle=0.2) as (w, opened):
+        w.grid.gate = asyncio.Event()
+        opened.send(request("/v1/scaiqueue/scopes"))
+        await asyncio.sleep(0.6)
+        w.grid.gate.set()
+        assert 200 == status(await opened.answer())
+
+
+async def test_a_head_that_is_too_long():
+    """A head beyond 64 KiB ends the connection."""
+    async with line() as (_, opened):
+        opened.send(request(MODELS, ("X-Filler", "x" * 70_000)))
+        assert await opened.ended()
+
+
+async def test_leaving_ends_the_connection():
+    """Once the process leaves, an answer says so and its connection ends, on either road."""
+    async with line() as (w, opened), w.short.line() as other:
+        w.short.front.leave()
+        w.short.web.leaving = True
+        heard = []
+        for each, path in ((opened, MODELS), (other, "/nowhere")):
+            each.send(request(path))
+            answer = await each.answer()
+            heard.append((b"\r\nConnection: close\r\n" in answer, await each.ended()))
+        assert [(True, True), (True, True)] == heard
+
+
+async def test_a_connection_leaves_nothing_behind():
+    """A connection that has ended is forgotten, its task and timer with it."""
+    async with line() as (w, opened):
+        opened.send(request())
+        await opened.answer()
+        opened.close()
+        while w.short.server._connections:
+            await asyncio.sleep(0.01)
+        running = [task for task in asyncio.all_tasks() if "Connection" in repr(task)]
+        assert [] == running
