@@ -11,6 +11,7 @@ from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
 from scailookup.declare import Tls
 from scailookup.errors import Overloaded
+from scailookup.explain import Explainer
 from scailookup.figures import figures, shared_figures
 from scailookup.hookspecs import Services
 from scailookup.identity import KeySet, Permissions, Tokens
@@ -25,6 +26,7 @@ from scailookup.settings import Settings
 from scailookup.transport import Circuits, Door, connect
 from scailookup.version import __version__
 from scailookup.web.console import Demo, add_console
+from scailookup.web.explain import add_explain
 from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Handler, Web
 from scailookup.web.site import admin_site, public_site
@@ -71,6 +73,9 @@ class Service:
         scrubber.add(*settings.secrets())  # plugins' own among them
         tls.update({upstream.name: upstream.tls for upstream in self.plugins.reached})
         self._keys = KeySet(self._fetch, jwks_url=settings.jwks_url, base_url=settings.scaikey_url)
+        self._permissions = Permissions(
+            settings.permissions, ask_me(self._door, settings.grid_url, settings.deadline)
+        )
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
         self.web.verbose = settings.log_level == "debug"
         self.web.microcache = settings.microcache
@@ -84,19 +89,20 @@ class Service:
         scrubber.add_source(self._lookups.tokens.values)
         site = public_site(self.web, self.plugins, self._lookups, self.ready)
         add_upstreams(site, self.plugins, self._circuits)
+        explainer = Explainer(settings, self.secrets, self._permissions, self._lookups, self._circuits)
+        self.explanations = add_explain(site, explainer)
         add_console(site, settings, demo, self.cache.clear)
         self.public = Front(site)
         self.admin = Front(admin_site(self.web, self.plugins, self.ready, self._gather), short=False)
 
     def _guard(self) -> Guard:
         given = self._settings
-        permissions = Permissions(given.permissions, ask_me(self._door, given.grid_url, given.deadline))
         principal = Caller("dev", given.dev_tenant, everything=True)
         if given.auth_disabled:
-            return Guard(None, permissions, principal)
+            return Guard(None, self._permissions, principal)
         audience = given.audience or ""
         tokens = Tokens(self._keys, audience=audience, base_url=given.scaikey_url, issuer=given.issuer)
-        return Guard(tokens, permissions, principal)
+        return Guard(tokens, self._permissions, principal)
 
     def _open_shared(self, ages: Ages) -> SharedCache | None:
         """The cache of all processes, where one is wanted; only then is anything of it imported."""

@@ -19,6 +19,7 @@ __all__ = [
     "End",
     "Link",
     "NextPage",
+    "envelope",
     "header_link",
     "next_page",
     "next_url",
@@ -79,22 +80,39 @@ def records(body: Any) -> list[Any]:
     Raises CallFailed with ``bad_shape`` for everything else: an answer that cannot
     be read is never an empty list.
     """
-    found: Any = ...
-    if body is None or isinstance(body, list):
-        found = body
-    elif isinstance(body, dict) and "data" in body:
-        found = body["data"]
-        if isinstance(found, dict):
-            found = found.get("items", ...)
-    elif isinstance(body, dict):
-        present = [body[name] for name in _LISTS if name in body]
-        lists = [value for value in present if isinstance(value, list)]
-        found = lists[0] if lists else (None if None in present else ...)
+    found = _list(body)[1]
     if found is None:
         return []
     if not isinstance(found, list):
         raise CallFailed("bad_shape", "the answer holds no list in any known envelope")
     return found
+
+
+def envelope(body: Any) -> str | None:
+    """How the envelope is written that ``records`` reads; None where it would raise."""
+    name, found = _list(body)
+    return name if found is None or isinstance(found, list) else None
+
+
+def _list(body: Any) -> tuple[str, Any]:
+    """The envelope as it is written, and what stands where its list should: an ellipsis when nothing does."""
+    if body is None or isinstance(body, list):
+        return "[…]", body
+    if not isinstance(body, dict):
+        return "", ...
+    if "data" in body:
+        found = body["data"]
+        if isinstance(found, dict):
+            return '{"data": {"items": […]}}', found.get("items", ...)
+        return ('{"object": "list", "data": […]}' if body.get("object") == "list" else '{"data": […]}'), found
+    present = [(name, body[name]) for name in _LISTS if name in body]
+    for name, value in present:
+        if isinstance(value, list):
+            return f'{{"{name}": […]}}', value
+    for name, value in present:
+        if value is None:
+            return f'{{"{name}": null}}', None
+    return "", ...
 
 
 def next_page(body: Any, headers: Mapping[str, str]) -> NextPage:

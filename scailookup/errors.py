@@ -102,12 +102,12 @@ class InvalidParameter(ScailookupError):
 
 
 class Unauthenticated(ScailookupError):
-    """401, always with a ``WWW-Authenticate`` of our own."""
+    """401, always with a ``WWW-Authenticate`` of our own; ``check`` is which check of the token failed."""
 
     status = 401
     error = "unauthenticated"
 
-    def __init__(self, message: str, *, presented: bool = True) -> None:
+    def __init__(self, message: str, *, presented: bool = True, check: str = "header") -> None:
         challenge = 'Bearer realm="scailookup"'
         if presented:
             challenge += ', error="invalid_token"'
@@ -116,6 +116,7 @@ class Unauthenticated(ScailookupError):
             "Sign in with ScaiKey and send the access token as `Authorization: Bearer <token>`.",
             headers={"WWW-Authenticate": challenge},
         )
+        self.check = check
 
 
 class Forbidden(ScailookupError):

@@ -109,7 +109,7 @@ class Plugins:
         taken = {
             f"/{up.name}/{lookup.name}": plugin.name for plugin, up in self.upstreams for lookup in up.lookups
         }
-        taken |= dict.fromkeys(("/lookups", "/openapi.json", "/upstreams"), "scailookup itself")
+        taken |= dict.fromkeys(("/explain", "/lookups", "/openapi.json", "/upstreams"), "scailookup itself")
         self.all = tuple(self._with_routes(plugin, services, base, taken) for plugin in self.all)
         _enforce(self.failed, services.settings)
 

@@ -12,7 +12,7 @@ from scailookup.settings import GROUP
 __all__ = ["ScaffoldError", "write"]
 
 # Routes of the service's own below both prefixes.
-RESERVED = frozenset({"lookups", "tenants", "upstreams"})
+RESERVED = frozenset({"explain", "lookups", "tenants", "upstreams"})
 
 _FILES = {
     "pyproject.toml": """\

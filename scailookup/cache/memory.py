@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from scailookup.cache.values import Ages, Fetched, Flight, Load, Shared
+from scailookup.cache.values import Ages, Fetched, Flight, Held, Load, Shared
 from scailookup.errors import ScailookupError, UpstreamAuth, UpstreamError
 from scailookup.model import Answer, Form, Served
 
@@ -106,6 +106,22 @@ class Memory:
             if served is None:
                 raise
             return served
+
+    def look(self, key: bytes) -> Held:
+        """What is known of ``key``, for telling; it does not count as a use."""
+        failure, flying = self._remembered(key), key in self._flights
+        entry = self._entries.get(key)
+        if entry is None:
+            return Held(failure=failure, flying=flying)
+        age = self._clock() - entry.stored
+        for state, more in (
+            ("fresh", 0.0),
+            ("stale", self._ages.stale),
+            ("stale-if-error", self._ages.stale_if_error),
+        ):
+            if age < entry.fresh + more:
+                return Held(state, age, entry.fresh + more - age, failure, flying)
+        return Held("none", age, 0.0, failure, flying)
 
     def forgive(self, key: bytes) -> None:
         """Forget the failure under ``key``."""

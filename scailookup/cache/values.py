@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from scailookup.errors import ScailookupError, UpstreamError
 from scailookup.model import Answer, Served
 
-__all__ = ["Ages", "Cache", "Fetched", "Flight", "Hold", "Load", "Shared"]
+__all__ = ["Ages", "Cache", "Fetched", "Flight", "Held", "Hold", "Load", "Shared"]
 
 _LONGEST_FAILURE = 3600.0
 
@@ -23,6 +23,9 @@ class Cache(Protocol):
 
     def peek(self, key: bytes) -> Served | None:
         """The answer, when it is held and fresh; never asks anybody."""
+
+    def look(self, key: bytes) -> Held:
+        """What is known of ``key``, for telling; nothing changes."""
 
     def forgive(self, key: bytes) -> None:
         """Forget that the lookup failed a moment ago."""
@@ -50,6 +53,20 @@ class Flight(NamedTuple):
         except ScailookupError as exc:
             raise exc.again() from None
         return served._replace(outcome="collapsed") if self.joined and served.outcome == "miss" else served
+
+
+class Held(NamedTuple):
+    """What a cache knows under one key; ``age`` and ``left`` (of what ``state`` says) in seconds.
+
+    ``state`` is fresh, stale (given, and renewed behind), stale-if-error, or none. ``failure`` is the
+    remembered one, and ``flying`` says that a call is under way.
+    """
+
+    state: str = "none"
+    age: float = 0.0
+    left: float = 0.0
+    failure: UpstreamError | None = None
+    flying: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from scailookup.credentials.paths import (
     key_path,
 )
 from scailookup.credentials.tokens import AccessTokens
+from scailookup.credentials.watched import Looked, Watched
 
 __all__ = [
     "BASE_URL_FIELDS",
     "KEY_FIELDS",
     "AccessTokens",
     "Credentials",
+    "Looked",
+    "Watched",
     "allowed_base_url",
     "base_url_path",
     "field_of",

@@ -117,13 +117,22 @@ class Credentials:
 
     def _platform(self, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         pin = self._settings.deploy_auth
-        if pin != "api_key" and caller.token is not None:
+        if pin == "api_key":
+            self._pass_over("caller", "SCAIFLOW_DEPLOY_AUTH=api_key leaves the caller's token out")
+        elif caller.token is None:
+            self._pass_over("caller", "the caller has no token: authentication is off")
+        else:
             return self._forward(upstream, caller)
-        if pin != "user_jwt":
+        if pin == "user_jwt":
+            self._pass_over("tenant", "SCAIFLOW_DEPLOY_AUTH=user_jwt leaves stored keys out")
+        else:
             grant = self._tenant(upstream, caller, look) or self._env(upstream)
             if grant is not None:
                 return grant
         raise MissingCredentials("there is no credential for this tenant", _SIGN_IN)
+
+    def _pass_over(self, step: str, reason: str) -> None:
+        """A step of the chain is not used. Nobody is told here; `Watched` is."""
 
     def _forward(self, upstream: Upstream, caller: Caller) -> Grant:
         if caller.token is None:
@@ -135,8 +144,10 @@ class Credentials:
     def _tenant(self, upstream: Upstream, caller: Caller, look: Look) -> Grant | None:
         key = field_of(look(key_path(caller.tenant)), KEY_FIELDS)
         if key is None:
+            self._pass_over("tenant", "nothing is stored for the tenant")
             return None
         if not _sendable(key):
+            self._pass_over("tenant", "what is stored is not one line of printable ASCII")
             self._warn("stored_key_unusable", caller.tenant, "it is not one line of printable ASCII")
             return None
         url = self._tenant_url(caller.tenant, look) or upstream.base_url
@@ -169,6 +180,7 @@ class Credentials:
 
     def _env(self, upstream: Upstream) -> Grant | None:
         if not self._settings.dev_mode or self._settings.grid_key is None:
+            self._pass_over("env", "SCAIGRID_API_KEY is used in development only, and when it is set")
             return None
         key = self._settings.grid_key.get_secret_value()
         return Grant("env", upstream.base_url, _bearer(key), key)

@@ -2,6 +2,6 @@
 
 from scailookup.identity.keys import KeySet, discovery_urls
 from scailookup.identity.permissions import Permissions
-from scailookup.identity.tokens import MAX_TOKEN, Tokens, bearer
+from scailookup.identity.tokens import CHECKS, MAX_TOKEN, Tokens, bearer
 
-__all__ = ["MAX_TOKEN", "KeySet", "Permissions", "Tokens", "bearer", "discovery_urls"]
+__all__ = ["CHECKS", "MAX_TOKEN", "KeySet", "Permissions", "Tokens", "bearer", "discovery_urls"]

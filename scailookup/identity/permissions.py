@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,14 @@ from scailookup.errors import CallFailed, Forbidden, IdentityUnavailable, Overlo
 from scailookup.identity.tokens import words
 from scailookup.model import VIEW, Caller, Trace
 
-__all__ = ["ROLES", "AskMe", "Permissions", "Profile", "profile_of"]
+__all__ = ["ROLES", "SOURCES", "AskMe", "Permissions", "Profile", "profile_of"]
 
 ME_MEMORY = 60.0
 _REMEMBERED = 10_000
 _DEEPEST = 3
+
+SOURCES = ("claims", "roles", "scaigrid")
+"""Where a permission may come from, in the order in which they are asked."""
 
 ROLES: Mapping[str, frozenset[str]] = {
     VIEW: frozenset({"super_admin", "partner_admin", "tenant_admin", "tenant_viewer"}),
@@ -83,6 +87,26 @@ class Permissions:
                 f"A tenant_admin must give you a role that carries `{permission}`"
                 + (" (tenant_viewer is enough)." if permission == VIEW else "."),
             )
+
+    def heard(self, caller: Caller) -> tuple[str, ...]:
+        """The sources that have a say about a caller: a `permissions` claim leaves none to the others."""
+        if "claims" in self._sources and caller.permissions is not None:
+            return ("claims",)
+        return tuple([name for name in SOURCES if name in self._sources])
+
+    def source(self, caller: Caller, permission: str, roles: frozenset[str] = frozenset()) -> str | None:
+        """Which source grants it, by what is known now; None when none does. For explaining.
+
+        ``decide`` is asked with one source more each time: there is no second rule.
+        """
+        if caller.everything:
+            return "development"
+        some = copy(self)
+        for number, name in enumerate(SOURCES):
+            some._sources = self._sources & frozenset(SOURCES[: number + 1])
+            if name in some._sources and some.decide(caller, permission, roles):
+                return name
+        return None
 
     def require_role(self, caller: Caller, roles: frozenset[str]) -> None:
         """Return when the caller's token names one of ``roles``; raises Forbidden."""

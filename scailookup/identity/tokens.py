@@ -16,7 +16,10 @@ from scailookup.errors import Unauthenticated
 from scailookup.identity.keys import ALGORITHMS, KeySet
 from scailookup.model import Caller
 
-__all__ = ["MAX_TOKEN", "SKEW", "Tokens", "bearer", "caller_of"]
+__all__ = ["CHECKS", "MAX_TOKEN", "SKEW", "Tokens", "bearer", "caller_of"]
+
+CHECKS = ("header", "signature", "claims", "expiry", "audience", "tenant", "issuer")
+"""What is looked at of a token, in this order; the first that fails ends it (``Unauthenticated.check``)."""
 
 MAX_TOKEN = 16 * 1024
 SKEW = 60
@@ -98,7 +101,9 @@ class Tokens:
         algorithm, kid = _header(token)
         keys = await self._keys.find(kid, algorithm)
         if not keys:
-            raise Unauthenticated("the access token is signed with a key that ScaiKey does not list")
+            raise Unauthenticated(
+                "the access token is signed with a key that ScaiKey does not list", check="signature"
+            )
         caller = self._verify(token, algorithm, keys)
         self.remembered(values)  # forget what older keys signed before adding to it
         self._known[self._mark(values[0])] = caller
@@ -115,23 +120,24 @@ class Tokens:
             except jwt.InvalidSignatureError:
                 continue
             except jwt.PyJWTError as exc:
-                raise Unauthenticated(_reason(exc)) from None
+                reason, check = _reason(exc)
+                raise Unauthenticated(reason, check=check) from None
             except (ValueError, TypeError, OverflowError, RecursionError):
-                raise Unauthenticated("the access token cannot be read") from None
+                raise Unauthenticated("the access token cannot be read", check="claims") from None
             return self._accept(claims, token)
-        raise Unauthenticated("the access token's signature does not verify")
+        raise Unauthenticated("the access token's signature does not verify", check="signature")
 
     def _accept(self, claims: dict[str, Any], token: str) -> Caller:
         # RFC 7519: a time is a number. PyJWT takes its digits in a string, too.
         if any(isinstance(claims.get(name), str) for name in _TIMES):
-            raise Unauthenticated("a time in the access token is not a number")
+            raise Unauthenticated("a time in the access token is not a number", check="expiry")
         caller = caller_of(claims, token)
         accepted = [self._issuer]
         if self._base_url:
             accepted += [self._base_url, f"{self._base_url}/tenants/{caller.tenant}"]
         issuer = claims.get("iss")
         if not isinstance(issuer, str) or issuer not in accepted:
-            raise Unauthenticated("the access token is of another issuer")
+            raise Unauthenticated("the access token is of another issuer", check="issuer")
         return caller
 
     def _mark(self, header: str) -> bytes:
@@ -157,9 +163,9 @@ def caller_of(claims: dict[str, Any], token: str | None) -> Caller:
     """The Caller that verified claims describe; raises Unauthenticated without subject or tenant."""
     subject, tenant = claims.get("sub"), claims.get("tenant_id")
     if not isinstance(subject, str) or not subject:
-        raise Unauthenticated("the access token names no subject")
+        raise Unauthenticated("the access token names no subject", check="tenant")
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
-        raise Unauthenticated("the access token names no legal tenant_id")
+        raise Unauthenticated("the access token names no legal tenant_id", check="tenant")
     permissions = claims.get("permissions")
     return Caller(
         subject=subject,
@@ -182,14 +188,16 @@ def words(value: Any) -> frozenset[str]:
     return frozenset()
 
 
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (jwt.ExpiredSignatureError, "the access token has expired"),
-    (jwt.ImmatureSignatureError, "the access token is not valid yet"),
-    (jwt.InvalidIssuedAtError, "the access token's iat is not a time"),
-    (jwt.InvalidAudienceError, "the access token is for another audience"),
-    (jwt.MissingRequiredClaimError, "the access token lacks a required claim"),
+_REASONS: tuple[tuple[type[Exception], str, str], ...] = (
+    (jwt.ExpiredSignatureError, "the access token has expired", "expiry"),
+    (jwt.ImmatureSignatureError, "the access token is not valid yet", "expiry"),
+    (jwt.InvalidIssuedAtError, "the access token's iat is not a time", "expiry"),
+    (jwt.InvalidAudienceError, "the access token is for another audience", "audience"),
+    (jwt.MissingRequiredClaimError, "the access token lacks a required claim", "claims"),
+    (jwt.PyJWTError, "the access token cannot be read", "claims"),
 )
 
 
-def _reason(exc: Exception) -> str:
-    return next((text for kind, text in _REASONS if isinstance(exc, kind)), "the access token cannot be read")
+def _reason(exc: jwt.PyJWTError) -> tuple[str, str]:
+    """What is wrong, and which check found it."""
+    return next((text, check) for kind, text, check in _REASONS if isinstance(exc, kind))

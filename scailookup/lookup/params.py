@@ -12,7 +12,7 @@ from scailookup.declare import LONGEST_VALUE, Lookup, spreadable
 from scailookup.errors import InvalidParameter
 from scailookup.model import Row
 
-__all__ = ["MAX_LIMIT", "Selection", "parse_query", "parse_value", "parse_values"]
+__all__ = ["MAX_LIMIT", "Selection", "parse_query", "parse_value", "parse_values", "unquote"]
 
 MAX_LIMIT = 1000
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -20,7 +20,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SEARCHED = ("slug", "display_name", "name", "id")
 
 
-def _unquote(raw: str) -> str | None:
+def unquote(raw: str) -> str | None:
     """``raw`` percent-decoded once as UTF-8; None when it is no such text."""
     if _BAD_ESCAPE.search(raw):
         return None
@@ -40,7 +40,7 @@ def parse_value(name: str, raw: str, *, spread: bool = False) -> str:
 
     ``spread`` is for one that goes upstream as several segments.
     """
-    value = _unquote(raw)
+    value = unquote(raw)
     if value is None:
         reason = "is not percent-encoded UTF-8"
     elif not 1 <= len(value) <= LONGEST_VALUE:
@@ -94,7 +94,7 @@ def parse_query(raw: str, lookup: Lookup) -> Selection:
         if not part:
             continue
         raw_name, _, raw_value = part.partition("=")
-        name, value = (_unquote(text.replace("+", " ")) for text in (raw_name, raw_value))
+        name, value = (unquote(text.replace("+", " ")) for text in (raw_name, raw_value))
         if name is None or name not in known | {"q", "limit"}:
             shown = name if name and name.isprintable() else "query"
             raise _refused(shown[:64], "is not a parameter of this lookup", known)

@@ -18,6 +18,9 @@ __all__ = ["UNREADABLE", "Reader"]
 
 UNREADABLE = "not one record of the list can be read"
 
+# Names of fields told of a record that was dropped, and how much of each.
+_NAMED, _LONGEST_NAME = 8, 40
+
 # Records read at a stretch: some milliseconds of work.
 _STRETCH = 250
 
@@ -26,8 +29,8 @@ class Reader:
     """Gathers the rows of one lookup over its pages.
 
     ``dropped`` counts what could not be read; duplicates, other tenants' rows and
-    rows not offered do not count. ``full`` says that ``most`` rows are kept and one
-    more was left out.
+    rows not offered do not count. ``first_dropped`` says why of the first. ``full`` says that
+    ``most`` rows are kept and one more was left out.
     """
 
     def __init__(self, lookup: Lookup, tenant: str, most: int) -> None:
@@ -37,6 +40,7 @@ class Reader:
         self._seen: set[str] = set()
         self.rows: list[Any] = []
         self.dropped = 0
+        self.first_dropped: str | None = None
         self.readable = 0
         self.full = False
 
@@ -89,6 +93,7 @@ class Reader:
             return msgspec.json.encode(self.rows)
         except Exception:  # only now is it worth looking at each
             good = [row for row in self.rows if _is_json(row)]
+        self.first_dropped = self.first_dropped or "the row made of it is no JSON"
         self.dropped += len(self.rows) - len(good)
         self.rows = good
         if not good:
@@ -109,11 +114,11 @@ class Reader:
             if type(key) is int:
                 key = str(key)
             if row is None or not isinstance(key, str) or not key:
-                self.dropped += 1
+                self._drop(raw, "it cannot be read" if row is None else f"it has no usable `{name}`")
                 continue
             offered = keep is None or _offered(keep, row)
             if offered is None:
-                self.dropped += 1
+                self._drop(raw, "whether to offer it cannot be told")
                 continue
             self.readable += 1
             if key in seen or not offered:
@@ -124,6 +129,16 @@ class Reader:
             row[name] = key
             seen.add(key)
             rows.append(row)
+
+    def _drop(self, raw: Any, reason: str) -> None:
+        self.dropped += 1
+        if self.first_dropped is not None:
+            return
+        if isinstance(raw, dict):
+            names = ["".join(c for c in str(n) if c.isprintable())[:_LONGEST_NAME] for n in [*raw][:_NAMED]]
+            self.first_dropped = f"{reason}; its fields are: {', '.join(names) or 'none'}"
+        else:
+            self.first_dropped = "it is no object"
 
     def _foreign(self, raw: Any) -> bool:
         owner = raw.get(self._lookup.tenant_field) if isinstance(raw, dict) else None

@@ -81,12 +81,13 @@ class Lookups:
         credentials: Credentials,
         way_out: WayOut,
         pepper: bytes | None = None,
+        tokens: AccessTokens | None = None,
     ) -> None:
         self._limits = limits
         self._cache = cache
         self._credentials = credentials
         self._way_out = way_out
-        self.tokens = AccessTokens(way_out)
+        self.tokens = tokens or AccessTokens(way_out)
         self._pepper = pepper or secrets.token_bytes(32)
 
     async def answer(
@@ -230,7 +231,7 @@ class Lookups:
         trip = Trip(bound, place.caller, place.grant, trace, deadline)
         if trip.grant.exchange is not None:
             trip = await self._signed(trip)
-        reader = Reader(bound.lookup, trip.caller.tenant, self._limits.rows)
+        reader = self._reader(bound, trip.caller)
         try:
             if bound.lookup.gather is None:
                 read = await read_pages(trip, self._way_out, reader, self._limits.pages)
@@ -251,6 +252,9 @@ class Lookups:
             calls=read.calls,
             fresh=bound.lookup.fresh if read.fresh is None else read.fresh,
         )
+
+    def _reader(self, bound: Bound, caller: Caller) -> Reader:
+        return Reader(bound.lookup, caller.tenant, self._limits.rows)
 
     async def _signed(self, trip: Trip) -> Trip:
         """The same with a token, fetched where none is held."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scailookup.explain import NAMES
 from scailookup.lookup.params import MAX_LIMIT
 
 __all__ = ["COMPONENTS", "LOOKUP_ERRORS", "OWN_ROUTES"]
@@ -187,6 +188,20 @@ def _own(operation: str, summary: str, schema: Json, *errors: int, **more: Any) 
 
 
 _LIST: Json = {"type": "array", "items": {"type": "object"}}
+_STEPS: Json = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"enum": list(NAMES)},
+            "status": {"enum": ["ok", "warn", "failed", "skipped"]},
+            "message": {"type": "string"},
+            "fix": {"type": "string", "description": "What to do, and who must do it."},
+            "details": {"type": "object"},
+        },
+        "required": ["name", "status", "message"],
+    },
+}
 _STATUS: Json = {
     "type": "object",
     "properties": {"status": {"type": "string"}},
@@ -220,6 +235,37 @@ OWN_ROUTES: dict[str, Json] = {
             },
             *(401, 403, 500, 503),
             security=[{"scaikey": ["scaicore:view"]}],
+        )
+    },
+    "/explain": {
+        "get": _own(
+            "explain",
+            "How one lookup goes for the caller, step by step; it asks the upstream and keeps nothing.",
+            {
+                "type": "object",
+                "properties": {
+                    "lookup": {"type": "string", "description": "Its path in the catalogue."},
+                    "status": {"enum": ["ok", "warn", "failed"], "description": "The worst of the steps."},
+                    "whole": {
+                        "type": "boolean",
+                        "description": "Whether all steps are shown: to tenant_admin and super_admin.",
+                    },
+                    "steps": _STEPS,
+                },
+                "required": ["lookup", "status", "whole", "steps"],
+            },
+            *(400, 401, 500, 503),
+            security=[{"scaikey": []}],
+            parameters=[
+                {
+                    "name": "lookup",
+                    "in": "query",
+                    "required": True,
+                    "description": "The lookup's path with its values, as in its own URL, and perhaps a query.",
+                    "schema": {"type": "string"},
+                    "example": "scaiqueue/scopes/scp_1/queues",
+                }
+            ],
         )
     },
     "/openapi.json": {"get": _own("openapi", "This document.", {"type": "object"}, 500, security=[])},
