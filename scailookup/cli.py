@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,6 +19,8 @@ __all__ = ["main"]
 
 BAD_SETTINGS = 2
 PORT_TAKEN = 1
+# Characters read of a token: more than the service takes.
+_LONGEST_TOKEN = 32 * 1024
 
 
 def _named(_context: click.Context, _parameter: click.Parameter, host: str | None) -> str | None:
@@ -95,6 +97,30 @@ def check(as_json: bool) -> None:
     settings = _settings({})
     _logging(settings, quiet=True)
     _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout))
+
+
+@main.command()
+@click.argument("lookup", required=False)
+@click.option("--token-file", type=click.File(), help="File with an access token, - for standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(lookup: str | None, token_file: TextIO | None, as_json: bool) -> None:
+    """Say all that `check` says, and explain one LOOKUP step by step for the bearer of a token.
+
+    LOOKUP is its path with its values, by default scaigrid/models. Nothing has to run.
+
+    Status 0: all is well; 1: something is not; 2: the settings or the command line cannot work;
+    3: nothing failed, there are warnings.
+    """
+    from scailookup.doctor import doctor as run_doctor
+    from scailookup.log import scrubber
+
+    settings = _settings({})
+    _logging(settings, quiet=True)
+    token = token_file.read(_LONGEST_TOKEN).strip() if token_file is not None else None
+    if lookup is not None and token is None and not settings.auth_disabled:
+        raise click.UsageError("LOOKUP needs --token-file: it is explained for the bearer of a token")
+    scrubber.add(token or "")
+    _run(lambda: run_doctor(settings, token=token, lookup=lookup, as_json=as_json, out=sys.stdout))
 
 
 @main.command("new-plugin")

@@ -97,18 +97,20 @@ def envelope(body: Any) -> str | None:
 def _list(body: Any) -> tuple[str, Any]:
     """The envelope as it is written, and what stands where its list should: an ellipsis when nothing does."""
     if body is None or isinstance(body, list):
-        return "[…]", body
+        return "[...]", body
     if not isinstance(body, dict):
         return "", ...
     if "data" in body:
         found = body["data"]
         if isinstance(found, dict):
-            return '{"data": {"items": […]}}', found.get("items", ...)
-        return ('{"object": "list", "data": […]}' if body.get("object") == "list" else '{"data": […]}'), found
+            return '{"data": {"items": [...]}}', found.get("items", ...)
+        return (
+            '{"object": "list", "data": [...]}' if body.get("object") == "list" else '{"data": [...]}'
+        ), found
     present = [(name, body[name]) for name in _LISTS if name in body]
     for name, value in present:
         if isinstance(value, list):
-            return f'{{"{name}": […]}}', value
+            return f'{{"{name}": [...]}}', value
     for name, value in present:
         if value is None:
             return f'{{"{name}": null}}', None

@@ -29,12 +29,16 @@ _MARKS = {True: "ok  ", False: "FAIL", None: "note"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. ``ok`` is None for what is only worth knowing; ``fix`` says what to do."""
+    """One thing looked at. ``ok`` is None for what is only worth knowing; ``fix`` says what to do.
+
+    ``warning``: it works, and is probably not meant.
+    """
 
     subject: str
     ok: bool | None
     text: str
     fix: str = ""
+    warning: bool = False
 
 
 def list_plugins(settings: Settings, *, as_json: bool, out: TextIO) -> int:
@@ -107,7 +111,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     settings.own.refuse_unknown(plugins.absent)
     scrubber.add(*settings.secrets())
     for warning in settings.warnings():
-        yield Finding("settings", None, warning)
+        yield Finding("settings", None, warning, warning=True)
     for name, shown, given in settings.own.values():
         yield Finding("settings", None, f"{name} = {shown}{'' if given else ' (default)'}")
     client = connect(settings)

@@ -261,7 +261,7 @@ OWN_ROUTES: dict[str, Json] = {
                     "name": "lookup",
                     "in": "query",
                     "required": True,
-                    "description": "The lookup's path with its values, as in its own URL, and perhaps a query.",
+                    "description": "The lookup's path with its values as in its own URL, perhaps a query.",
                     "schema": {"type": "string"},
                     "example": "scaiqueue/scopes/scp_1/queues",
                 }

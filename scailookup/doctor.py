@@ -1,0 +1,158 @@
+"""`scailookup doctor`: all that `check` looks at, and one lookup explained for the bearer of a token."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, TextIO
+
+import click
+
+from scailookup.app import Service
+from scailookup.errors import IdentityUnavailable, PluginFailed, Unauthenticated
+from scailookup.explain import Step, rest, token_refused, worst
+from scailookup.log import scrubber
+from scailookup.metrics import Metrics
+from scailookup.model import Trace
+from scailookup.report import Finding, findings
+from scailookup.settings import Settings
+
+__all__ = ["DEFAULT", "Found", "doctor", "examine"]
+
+DEFAULT = "scaigrid/models"
+STATUS = {"ok": 0, "failed": 1, "warn": 3}
+"""Exit statuses; 2 is for settings and a command line that cannot work."""
+SERVICE = "the service"
+_MARKS = {"ok": "ok", "warn": "warn", "failed": "FAIL", "skipped": "skip", "note": "note"}
+_COLOURS = {"ok": "green", "warn": "yellow", "failed": "red", "skipped": "bright_black", "note": "cyan"}
+_HINT = "Give --token-file to have a lookup explained for the bearer of a token."
+
+
+class Found(NamedTuple):
+    """One thing found, and what it is about: the service, or a lookup for somebody."""
+
+    about: str
+    step: Step
+
+
+async def examine(settings: Settings, *, token: str | None, lookup: str | None) -> AsyncIterator[Found]:
+    """Each thing as it is found: first the service, then the lookup where somebody asks for it.
+
+    Raises SettingsError first, InvalidParameter for a lookup that there is not.
+    """
+    async for finding in findings(settings):
+        yield Found(SERVICE, _step(finding))
+    if token is None and not settings.auth_disabled:
+        return
+    service = Service(settings, Metrics())
+    try:
+        async for found in _explained(service, token, lookup or DEFAULT):
+            yield found
+    finally:
+        await service.close()
+
+
+def _step(finding: Finding) -> Step:
+    status = {True: "ok", False: "failed", None: "warn" if finding.warning else "note"}[finding.ok]
+    return Step(finding.subject, status, scrubber(finding.text), "" if finding.ok else finding.fix)
+
+
+async def _explained(service: Service, token: str | None, lookup: str) -> AsyncIterator[Found]:
+    try:
+        asked = service.explanations.asked(lookup)
+    except PluginFailed as exc:
+        yield Found(lookup, Step("plugin", "failed", exc.message, exc.fix))
+        return
+    try:
+        caller = await service.caller(token or "")
+    except (Unauthenticated, IdentityUnavailable) as exc:
+        for step in (token_refused(exc), *rest("token", "nobody is known without a token")):
+            yield Found(asked.path, step)
+        return
+    # Nothing is served from here, so there is no memory worth telling of.
+    explainer = replace(service.explanations.explainer, running=False)
+    about = f"{asked.path} for {caller.subject} of {caller.tenant}"
+    async for step in explainer.explain(asked, caller, Trace("doctor"), whole=True):
+        yield Found(about, step)
+
+
+async def doctor(
+    settings: Settings, *, token: str | None, lookup: str | None, as_json: bool, out: TextIO
+) -> int:
+    """Print what is found, as it is found or as one JSON value; the exit status by the worst of it."""
+    paper = _Paper(out)
+    found: list[Found] = []
+    async for one in examine(settings, token=token, lookup=lookup):
+        if not as_json:
+            paper.add(one)
+        found.append(one)
+    status = worst(each.step for each in found)
+    if as_json:
+        paper.write(json.dumps(_json(found, status), indent=2, default=list) + "\n")
+    else:
+        explained = any(each.about != SERVICE for each in found)
+        paper.end(Counter(each.step.status for each in found), "" if explained else _HINT)
+    return STATUS[status]
+
+
+def _json(found: list[Found], status: str) -> dict[str, Any]:
+    explained = [each for each in found if each.about != SERVICE]
+    return {
+        "status": status,
+        "service": [each.step.shown() for each in found if each.about == SERVICE],
+        "lookup": explained[0].about.partition(" ")[0] if explained else None,
+        "steps": [each.step.shown() for each in explained],
+    }
+
+
+class _Paper:
+    """A tree of three levels on a text stream: what it is about, what was found, its details."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._about = ""
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        self._coloured = out.isatty() and not plain
+
+    def add(self, found: Found) -> None:
+        """Print one thing found."""
+        if found.about != self._about:
+            self.write(f"{chr(10) if self._about else ''}{self._styled(found.about, bold=True)}\n")
+            self._about = found.about
+        step = found.step
+        mark = self._styled(f"{_MARKS[step.status]:<4}", fg=_COLOURS[step.status])
+        self.write(f"  {mark}  {step.name}: {step.message}\n")
+        if step.fix:
+            self.write(f"        -> {step.fix}\n")
+        for name, value in step.shown().get("details", {}).items():
+            self.write(self._styled(f"          {name}: {_words(value)}", fg="bright_black") + "\n")
+        self._out.flush()
+
+    def end(self, counts: Mapping[str, int], hint: str) -> None:
+        """Print what it comes to."""
+        failed, warned = counts["failed"], counts["warn"]
+        told = [f"{failed} failed"] * bool(failed) + [f"{warned} to look at"] * bool(warned)
+        colour = "red" if failed else "yellow" if warned else "green"
+        self.write(f"\n{self._styled(', '.join(told) or 'All is well.', fg=colour)}\n")
+        if hint:
+            self.write(hint + "\n")
+
+    def write(self, text: str) -> None:
+        """Print a text of ours or of others'; what the terminal has no letters for, escaped."""
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def _styled(self, text: str, **style: Any) -> str:
+        return click.style(text, **style) if self._coloured else text
+
+
+def _words(value: Any) -> str:
+    """A detail on one line."""
+    if isinstance(value, Mapping):
+        return " ".join(_words(inner) for inner in value.values())
+    if isinstance(value, list | tuple):
+        return "; ".join(_words(inner) for inner in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
