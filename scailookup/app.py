@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
-from tornado.httputil import HTTPHeaders
-
 from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
 from scailookup.declare import Tls
@@ -21,7 +19,7 @@ from scailookup.isolation import Observers
 from scailookup.log import scrubber
 from scailookup.lookup import Limits, Lookups, ask_me
 from scailookup.metrics import Metrics, Snapshot
-from scailookup.model import Call, Caller, Trace
+from scailookup.model import Call, Caller
 from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
@@ -30,7 +28,7 @@ from scailookup.version import __version__
 from scailookup.web.console import Demo, add_console
 from scailookup.web.explain import add_explain
 from scailookup.web.front import Front
-from scailookup.web.handler import ANY_CALLER, Guard, Handler, Web
+from scailookup.web.handler import Guard, Handler, Web
 from scailookup.web.site import admin_site, public_site
 from scailookup.web.upstreams import add_upstreams
 
@@ -141,14 +139,6 @@ class Service:
             raise Overloaded("this process is ending and takes no more requests")
         if not self._settings.auth_disabled:
             await self._keys.ready()
-
-    async def caller(self, token: str) -> Caller:
-        """Whose token it is; raises Unauthenticated or IdentityUnavailable."""
-        caller = await self.web.guard.admit(
-            HTTPHeaders({"Authorization": f"Bearer {token}"}), ANY_CALLER, Trace("-")
-        )
-        assert caller is not None
-        return caller
 
     @property
     def longest(self) -> float:

@@ -12,8 +12,14 @@ from typing import Any, NamedTuple, TextIO
 import click
 
 from scailookup.app import Service
-from scailookup.errors import IdentityUnavailable, PluginFailed, Unauthenticated
-from scailookup.explain import Step, rest, token_refused, worst
+from scailookup.errors import (
+    IdentityUnavailable,
+    InvalidParameter,
+    PluginFailed,
+    SettingsError,
+    Unauthenticated,
+)
+from scailookup.explain import Asked, Step, rest, token_refused, worst
 from scailookup.log import scrubber
 from scailookup.metrics import Metrics
 from scailookup.model import Trace
@@ -41,16 +47,17 @@ class Found(NamedTuple):
 async def examine(settings: Settings, *, token: str | None, lookup: str | None) -> AsyncIterator[Found]:
     """Each thing as it is found: first the service, then the lookup where somebody asks for it.
 
-    Raises SettingsError first, InvalidParameter for a lookup that there is not.
+    Raises SettingsError first, for a lookup that there is not as well.
     """
-    async for finding in findings(settings):
-        yield Found(SERVICE, _step(finding))
-    if token is None and not settings.auth_disabled:
-        return
     service = Service(settings, Metrics())
     try:
-        async for found in _explained(service, token, lookup or DEFAULT):
-            yield found
+        wanted = token is not None or settings.auth_disabled
+        asked = _asked(service, lookup or DEFAULT) if wanted else None
+        async for finding in findings(settings):
+            yield Found(SERVICE, _step(finding))
+        if asked is not None:
+            async for found in _explained(service, token, asked):
+                yield found
     finally:
         await service.close()
 
@@ -60,14 +67,19 @@ def _step(finding: Finding) -> Step:
     return Step(finding.subject, status, scrubber(finding.text), "" if finding.ok else finding.fix)
 
 
-async def _explained(service: Service, token: str | None, lookup: str) -> AsyncIterator[Found]:
+def _asked(service: Service, lookup: str) -> Asked | None:
+    """The lookup; None where its plugin failed, which is found besides."""
     try:
-        asked = service.explanations.asked(lookup)
-    except PluginFailed as exc:
-        yield Found(lookup, Step("plugin", "failed", exc.message, exc.fix))
-        return
+        return service.explanations.asked(lookup)
+    except PluginFailed:
+        return None
+    except InvalidParameter as exc:
+        raise SettingsError(f"{lookup}: {exc.message} (`scailookup plugins` lists them)") from None
+
+
+async def _explained(service: Service, token: str | None, asked: Asked) -> AsyncIterator[Found]:
     try:
-        caller = await service.caller(token or "")
+        caller = await service.web.guard.whose([f"Bearer {token}"])
     except (Unauthenticated, IdentityUnavailable) as exc:
         for step in (token_refused(exc), *rest("token", "nobody is known without a token")):
             yield Found(asked.path, step)
@@ -114,25 +126,42 @@ class _Paper:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._about = ""
+        self._skipped: list[Step] = []
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         self._coloured = out.isatty() and not plain
 
     def add(self, found: Found) -> None:
         """Print one thing found."""
+        if self._skipped and (found.step.status, found.step.message) != _key(self._skipped[0]):
+            self._skips()
+        if found.step.status == "skipped" and not found.step.details:
+            self._skipped.append(found.step)
+            return
         if found.about != self._about:
             self.write(f"{chr(10) if self._about else ''}{self._styled(found.about, bold=True)}\n")
             self._about = found.about
         step = found.step
-        mark = self._styled(f"{_MARKS[step.status]:<4}", fg=_COLOURS[step.status])
-        self.write(f"  {mark}  {step.name}: {step.message}\n")
+        self._line(step, step.name)
         if step.fix:
-            self.write(f"        -> {step.fix}\n")
+            self.write(f"        -> {_plain(step.fix)}\n")
         for name, value in step.shown().get("details", {}).items():
-            self.write(self._styled(f"          {name}: {_words(value)}", fg="bright_black") + "\n")
+            detail = f"          {name}: {_plain(_words(value))}"
+            self.write(self._styled(detail, fg="bright_black") + "\n")
         self._out.flush()
+
+    def _skips(self) -> None:
+        """The steps skipped for one reason, on one line."""
+        if self._skipped:
+            self._line(self._skipped[0], ", ".join(step.name for step in self._skipped))
+        self._skipped = []
+
+    def _line(self, step: Step, names: str) -> None:
+        mark = self._styled(f"{_MARKS[step.status]:<4}", fg=_COLOURS[step.status])
+        self.write(f"  {mark}  {names}: {_plain(step.message)}\n")
 
     def end(self, counts: Mapping[str, int], hint: str) -> None:
         """Print what it comes to."""
+        self._skips()
         failed, warned = counts["failed"], counts["warn"]
         told = [f"{failed} failed"] * bool(failed) + [f"{warned} to look at"] * bool(warned)
         colour = "red" if failed else "yellow" if warned else "green"
@@ -141,7 +170,7 @@ class _Paper:
             self.write(hint + "\n")
 
     def write(self, text: str) -> None:
-        """Print a text of ours or of others'; what the terminal has no letters for, escaped."""
+        """Print a text; what the stream has no letters for, escaped."""
         encoding = getattr(self._out, "encoding", None) or "utf-8"
         self._out.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -149,10 +178,19 @@ class _Paper:
         return click.style(text, **style) if self._coloured else text
 
 
+def _plain(text: str) -> str:
+    """Without what a terminal would take for an order: some words are an upstream's."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _key(step: Step) -> tuple[str, str]:
+    return step.status, step.message
+
+
 def _words(value: Any) -> str:
     """A detail on one line."""
     if isinstance(value, Mapping):
-        return " ".join(_words(inner) for inner in value.values())
+        return ": ".join(_words(inner) for inner in value.values())
     if isinstance(value, list | tuple):
         return "; ".join(_words(inner) for inner in value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -64,7 +64,8 @@ def _heard(trial: Trial) -> dict[str, Any]:
     if not trial.heard:
         return {}
     last = trial.heard[-1]
-    kind = "".join(c for c in last.content_type if c.isprintable())[:_LONGEST]
+    kind = last.content_type.partition(";")[0]  # never cut: half a secret is not recognised
+    kind = kind if kind.isprintable() and len(kind) <= _LONGEST else "not a media type"
     size = sum(heard.bytes for heard in trial.heard)
     return {"status": last.status, "replies": len(trial.heard), "bytes": size, "content_type": kind}
 

@@ -18,7 +18,8 @@ __all__ = ["UNREADABLE", "Reader"]
 
 UNREADABLE = "not one record of the list can be read"
 
-# Names of fields told of a record that was dropped, and how much of each.
+# Names of fields told of a record that was dropped. A long one is not cut but left out: it might be a
+# secret, and half of one is not recognised.
 _NAMED, _LONGEST_NAME = 8, 40
 
 # Records read at a stretch: some milliseconds of work.
@@ -135,7 +136,7 @@ class Reader:
         if self.first_dropped is not None:
             return
         if isinstance(raw, dict):
-            names = ["".join(c for c in str(n) if c.isprintable())[:_LONGEST_NAME] for n in [*raw][:_NAMED]]
+            names = [n if n.isprintable() and len(n) <= _LONGEST_NAME else "…" for n in [*raw][:_NAMED]]
             self.first_dropped = f"{reason}; its fields are: {', '.join(names) or 'none'}"
         else:
             self.first_dropped = "it is no object"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scailookup.errors import Forbidden
@@ -69,14 +70,16 @@ class Guard:
         """
         if need == OPEN:
             return None
-        caller = self._principal
-        if self._tokens is not None:
-            caller = await self._tokens.caller(headers.get_list("Authorization"))
+        caller = await self.whose(headers.get_list("Authorization"))
         if isinstance(need, Permission):
             await self._permissions.require(caller, need.name, trace, need.roles)
         elif isinstance(need, Role):
             self._permissions.require_role(caller, need.names)
         return caller
+
+    async def whose(self, values: Sequence[str]) -> Caller:
+        """The caller of Authorization headers; raises Unauthenticated or IdentityUnavailable."""
+        return self._principal if self._tokens is None else await self._tokens.caller(values)
 
 
 class OpenOnly(Guard):
