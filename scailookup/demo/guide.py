@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scailookup.demo.faults import FAULTS_PATH
+from scailookup.demo.issuer import AUDIENCE
 
 __all__ = ["guide"]
 
@@ -31,6 +32,10 @@ Somebody who may not (403), and whether the tenant has a ScaiGrid key:
 
 {others}
 
+How a lookup goes, step by step:
+
+{doctor}
+
 Break the platform, look, and mend it:
 
 {faults}
@@ -45,6 +50,11 @@ _LOOKUPS = (
     "/scaiqueue/scopes",
     "/scaiqueue/scopes/billing/queues",
     "/scaibunker/bunkers",
+)
+
+_DOCTOR = (
+    'printf %s "$ADMIN_TOKEN" | SCAIGRID_BASE_URL="$PLATFORM" SCAIKEY_BASE_URL="$PLATFORM" '
+    f"SCAIKEY_AUDIENCE={AUDIENCE} scailookup doctor --token-file -"
 )
 
 
@@ -68,4 +78,5 @@ def guide(url: str, admin_url: str | None, upstream: str, tokens: Mapping[str, s
         lookups="\n".join(map(_ask, _LOOKUPS)),
         others="\n".join((_ask("/scaigrid/models", "USER"), _ask("/tenants/me/scaigrid_credentials"))),
         faults="\n".join(faults),
+        doctor=_DOCTOR,
     )
