@@ -155,6 +155,7 @@ ROUTES = {
     "no handler": ([Route("/bad/x", object)], "no subclass of scailookup.web.Handler"),
     "one path twice": ([Route("/bad/x", Handler), Route("/bad/x", Handler)], "taken by plugin the same"),
     "the catalogue's": ([Route("/lookups", Handler)], "taken by plugin scailookup itself"),
+    "the explanations'": ([Route("/explain", Handler)], "taken by plugin scailookup itself"),
 }
 
 

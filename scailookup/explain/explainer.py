@@ -90,7 +90,7 @@ class Explainer:
         key = caller.tenant, asked.bound.upstream.name
         wait = self.pace.enter(key)
         if wait:
-            why = f"the tenant had this upstream asked a moment ago; explain it again in {wait} s"
+            why = f"explanations have a pace; have it explained again in {wait} s"
             for step in rest("address", why):
                 yield _clean(self._cache(trial, place), secrets) if step.name == "cache" else step
             return

@@ -11,6 +11,7 @@ __all__ = ["Pace"]
 
 AT_ONCE = 4
 APART = 1.0
+_LONGEST = 3600.0
 _MOST = 10_000
 
 
@@ -36,7 +37,7 @@ class Pace:
         """It has been asked; ``retry_after`` is what a 429 said."""
         self._busy -= 1
         if retry_after:
-            self._put_off(key, self._clock() + retry_after)
+            self._put_off(key, self._clock() + min(retry_after, _LONGEST))
 
     def _put_off(self, key: tuple[str, str], until: float) -> None:
         self._next[key] = until

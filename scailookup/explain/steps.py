@@ -48,7 +48,7 @@ class Step:
 
 def failed(name: str, exc: ScailookupError, **details: Any) -> Step:
     """The step that ended with an error of ours."""
-    return Step(name, FAILED, exc.message, exc.fix, {"error": exc.error, **exc.extra, **details})
+    return Step(name, FAILED, exc.message, exc.fix, {"error": exc.error, **details, **exc.extra})
 
 
 def rest(after: str, why: str) -> Iterator[Step]:

@@ -361,6 +361,13 @@ def test_the_envelope(site: Site, body: Any, envelope: str) -> None:
     assert envelope == steps(ask(site))["answer"]["details"]["envelope"]
 
 
+def test_a_call_that_breaks_on_a_later_page(site: Site) -> None:
+    """The status of a page before is not told as that of the call that failed."""
+    site.grid.on(MODELS, {"data": [MODEL], "next_cursor": "2", "has_more": True}, Reply(reset=True))
+    told = steps(ask(site))["call"]["details"]
+    assert ("unreachable", False, 1) == (told["code"], "status" in told, told["replies"])
+
+
 def test_dropped_rows(site: Site) -> None:
     """Their number, and the reason of the first with the names of its fields."""
     site.grid.on(MODELS, {"data": [MODEL, {"title": "GPT", "size": 3}, 7]})
