@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from scailookup.commandline import (
+    complete_lookup,
+    complete_param,
+    read_token,
+    refuse,
+    run,
+    settings_or_bare,
+    token_option,
+    token_text,
+)
 from scailookup.errors import SettingsError
 from scailookup.version import __version__
 
 if TYPE_CHECKING:
     from scailookup.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["commands", "main"]
 
-BAD_SETTINGS = 2
 PORT_TAKEN = 1
-# Characters read of a token: more than the service takes.
-_LONGEST_TOKEN = 32 * 1024
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """The ``scailookup`` command: do what ``args`` say (those of the process), and leave."""
+    run(commands, args)
 
 
 def _named(_context: click.Context, _parameter: click.Parameter, host: str | None) -> str | None:
@@ -30,67 +42,164 @@ def _named(_context: click.Context, _parameter: click.Parameter, host: str | Non
     return host
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _address(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
+    """The address of a service, by the rule for every address that a token is sent to."""
+    from scailookup.checks import check_base_url
+
+    if url is not None:
+        try:
+            check_base_url(url)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
+    return url
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scailookup")
-def main() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Read-only lookups into ScaiQueue, ScaiBunker, ScaiGrid and what plugins add.
 
-    Settings come from the environment and two files; docs/settings.md lists them.
+    Settings come from the environment and two files: docs/settings.md. Shell
+    completion: docs/commands.md. Each command has its own --help.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
 
 
-@main.command()
+@commands.command(short_help="Serve until SIGTERM; SIGHUP reads the settings again.")
 @click.option("--host", callback=_named, help="Address to listen on (SCAIFLOW_API_HOST).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one (SCAIFLOW_API_PORT).")
 @click.option("--workers", type=click.IntRange(1, 512), help="Processes (SCAILOOKUP_WORKERS).")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until SIGTERM; SIGHUP reads the settings again.
 
-    Status 2: the settings cannot work; 1: a port is taken; 3: workers end as soon as they begin.
+    The options win over the settings in brackets. The log goes to stderr.
+
+    \b
+    Status 0  ended by a signal        2  the settings cannot work
+           1  a port is taken          3  workers end as soon as they begin
     """
     given = {"SCAIFLOW_API_HOST": host, "SCAIFLOW_API_PORT": port, "SCAILOOKUP_WORKERS": workers}
     overrides = {name: str(value) for name, value in given.items() if value is not None}
     settings = _settings(overrides)
     _logging(settings)
-    _run(lambda: _serve(settings, overrides))
+    _listen(lambda: _serve(settings, overrides))
 
 
-@main.command()
+@commands.command(short_help="Serve a platform of our own, with tokens to try it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line with addresses and tokens.")
 @click.option("--host", callback=_named, help="Address of the service (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the service (8001, else a free one).")
 def demo(as_json: bool, host: str | None, port: int | None) -> None:
-    """Serve against a local platform of our own, with tokens to try it."""
+    """Serve a local platform of our own and the service before it, with tokens.
+
+    It prints where everything is, and lines to copy. Nothing has to be configured.
+
+    \b
+    Status 0  ended by a signal        2  a setting cannot work
+           1  a port is taken
+    """
     from scailookup import log
-    from scailookup.demo.run import run
+    from scailookup.demo.run import run as run_demo
 
     level = os.environ.get("SCAILOOKUP_LOG_LEVEL", "info" if as_json else "warning")
     log.configure(level if level in log.LEVELS else "info", os.environ.get("SCAILOOKUP_LOG_FORMAT"))
-    _run(lambda: run(as_json=as_json, host=host, port=port, environ=dict(os.environ), out=sys.stdout))
+    _listen(lambda: run_demo(as_json=as_json, host=host, port=port, environ=dict(os.environ), out=sys.stdout))
 
 
-@main.command()
+@commands.command(short_help="Ask for one lookup and print its rows.")
+@click.argument("lookup", shell_complete=complete_lookup)
+@token_option
+@click.option(
+    "--url",
+    metavar="URL",
+    callback=_address,
+    help="Ask the service there; else the settings do, in this process.",
+)
+@click.option("-q", "part", metavar="TEXT", help="Rows with TEXT in slug, name or id.")
+@click.option("--limit", metavar="N", help="At most N rows.")
+@click.option(
+    "-p", "--param", "params", metavar="NAME=VALUE", multiple=True, shell_complete=complete_param,
+    help="A filter or parameter of the lookup; may be repeated.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the answer's JSON, errors too.")
+def call(
+    lookup: str,
+    token_file: str | None,
+    url: str | None,
+    part: str | None,
+    limit: str | None,
+    params: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Ask for LOOKUP, such as scaigrid/models, and print its rows.
+
+    \b
+    scailookup call scaigrid/models --token-file token.txt -p modality=chat
+    scailookup call scaiqueue/scopes/ID/queues --url https://lookups.example
+
+    \b
+    Status 0  rows were printed        3  the question was refused (400, 404)
+           1  a part behind failed     4  not with this token or key (401, 403)
+           2  cannot be asked so       5  no scailookup answers at URL
+    """
+    from scailookup.calling import Asked, run_call, unprotected
+
+    if "?" in lookup or "#" in lookup:
+        raise click.UsageError("the lookup is a path; give its parameters by -p NAME=VALUE")
+    asked = Asked(lookup, _query(part, limit, params), read_token(token_file))
+    settings = _settings({}) if url is None else None
+    if settings is not None:
+        _logging(settings, quiet=True)
+    elif url is not None and asked.token is not None and unprotected(url):
+        click.echo("warning: the token crosses the network unprotected (http)", err=True)
+    _run(lambda: run_call(asked, url=url, settings=settings, as_json=as_json, out=sys.stdout, err=sys.stderr))
+
+
+def _query(part: str | None, limit: str | None, params: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The parameters in one list; the service judges them."""
+    given = [("q", part), ("limit", limit)]
+    pairs = [(name, value) for name, value in given if value is not None]
+    for param in params:
+        name, equals, value = param.partition("=")
+        if not equals:
+            raise click.UsageError(f"-p takes NAME=VALUE, not {param!r}")
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+@commands.command(short_help="List every plugin with its lookups.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(as_json: bool) -> None:
-    """List every plugin with its lookups, and why a failed one failed (status 1)."""
+    """List every plugin with its lookups, and why one failed.
+
+    Nothing has to be configured.
+
+    \b
+    Status 0  all are well or disabled    1  one failed    2  bad settings
+    """
     from scailookup.report import list_plugins
 
-    settings = _settings_or_bare()
+    settings = settings_or_bare()
     _logging(settings, quiet=True)  # the event of a failure goes to stderr, not among the JSON
     try:
         status = list_plugins(settings, as_json=as_json, out=sys.stdout)
     except SettingsError as exc:
-        _refuse(exc)
-        return
+        refuse(str(exc))
     sys.exit(status)
 
 
-@main.command()
+@commands.command(short_help="Say what is configured, and whether all of it answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(as_json: bool) -> None:
     """Say what is configured and whether ScaiKey, stores, shared cache and upstreams answer.
 
-    Status 0: all is well; 1: something is not; 2: the settings cannot work.
+    Nobody's credential is spent on it; `scailookup call` asks for real.
+
+    \b
+    Status 0  all is well    1  something is not    2  the settings cannot work
     """
     from scailookup.report import check as run_check
 
@@ -99,37 +208,40 @@ def check(as_json: bool) -> None:
     _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout))
 
 
-@main.command()
-@click.argument("lookup", required=False)
-@click.option("--token-file", type=click.File(), help="File with an access token, - for standard input.")
+@commands.command(short_help="All that check says, and one lookup explained step by step.")
+@click.argument("lookup", required=False, shell_complete=complete_lookup)
+@token_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(lookup: str | None, token_file: TextIO | None, as_json: bool) -> None:
-    """Say all that `check` says, and explain one LOOKUP step by step for the bearer of a token.
+def doctor(lookup: str | None, token_file: str | None, as_json: bool) -> None:
+    """Say all that `check` says, and explain one LOOKUP for the bearer of a token.
 
-    LOOKUP is its path with its values, by default scaigrid/models. Nothing has to run.
+    LOOKUP is its path with its values, by default scaigrid/models. Nothing has
+    to run.
 
-    Status 0: all is well; 1: something is not; 2: the settings or the command line cannot work;
-    3: nothing failed, there are warnings.
+    \b
+    Status 0  all is well             2  it cannot be asked so
+           1  something is not        3  nothing failed, there are warnings
     """
     from scailookup.doctor import doctor as run_doctor
     from scailookup.log import scrubber
 
     settings = _settings({})
     _logging(settings, quiet=True)
-    token = token_file.read(_LONGEST_TOKEN).strip() if token_file is not None else None
+    token = token_text(token_file)
     if lookup is not None and token is None and not settings.auth_disabled:
         raise click.UsageError("LOOKUP needs --token-file: it is explained for the bearer of a token")
     scrubber.add(token or "")
     _run(lambda: run_doctor(settings, token=token, lookup=lookup, as_json=as_json, out=sys.stdout))
 
 
-@main.command("new-plugin")
+@commands.command("new-plugin", short_help="Write a plugin to start from.")
 @click.argument("name")
 @click.option("--into", type=click.Path(file_okay=False), default=".", help="Where (this directory).")
 def new_plugin(name: str, into: str) -> None:
     """Write a plugin to start from: a distribution with one lookup, its sample and its tests.
 
-    Status 2: the name cannot be had, or the directory exists.
+    \b
+    Status 0  it is written    2  the name cannot be had, or the directory exists
     """
     from pathlib import Path
 
@@ -138,17 +250,19 @@ def new_plugin(name: str, into: str) -> None:
     try:
         root = write(name, Path(into))
     except ScaffoldError as exc:
-        click.echo(f"scailookup: {exc}", err=True)
-        sys.exit(BAD_SETTINGS)
+        refuse(str(exc))
     click.echo(f"{root} is written. Next: cd {root} && pip install -e '.[test]' && pytest")
 
 
-@main.command()
+@commands.command(short_help="Print the OpenAPI document of the installed lookups.")
 def openapi() -> None:
-    """Print the OpenAPI document of the lookups that are installed; nothing has to run or be configured."""
+    """Print the OpenAPI document of the lookups that are installed.
+
+    Nothing has to run or be configured. Status 0.
+    """
     from scailookup.report import print_openapi
 
-    settings = _settings_or_bare()
+    settings = settings_or_bare()
     _logging(settings, quiet=True)
     print_openapi(settings, out=sys.stdout)
 
@@ -159,24 +273,7 @@ def _settings(overrides: dict[str, str]) -> Settings:
     try:
         return load(overrides=overrides)
     except SettingsError as exc:
-        _refuse(exc)
-        raise AssertionError("not reached") from exc
-
-
-def _settings_or_bare() -> Settings:
-    """The settings, or the least that works: plugins can be listed before anything is configured."""
-    from scailookup.settings import load
-
-    try:
-        return load()
-    except SettingsError:
-        kept = {n: os.environ[n] for n in ("SCAILOOKUP_DISABLED_PLUGINS",) if n in os.environ}
-        return load({"SCAIFLOW_AUTH_DISABLED": "true", **kept}, system_file=None)
-
-
-def _refuse(exc: SettingsError) -> None:
-    click.echo(f"scailookup: {exc}", err=True)
-    sys.exit(BAD_SETTINGS)
+        refuse(str(exc))
 
 
 def _logging(settings: Settings, *, quiet: bool = False) -> None:
@@ -201,16 +298,21 @@ async def _serve(settings: Settings, overrides: dict[str, str]) -> int:
     return await supervise(settings, again)
 
 
+def _listen(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    """Run what listens; a port that cannot be had is said in one line."""
+    try:
+        _run(work)
+    except OSError as exc:
+        click.echo(f"scailookup: cannot listen: {exc.strerror or exc}", err=True)
+        sys.exit(PORT_TAKEN)
+
+
 def _run(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
-    """Run to the end and leave with its status; the two refusals of the contract in one line each."""
+    """Run to the end and leave with its status; settings that cannot work are said in one line."""
     import asyncio
 
     try:
         status = asyncio.run(work())
     except SettingsError as exc:
-        _refuse(exc)
-        return
-    except OSError as exc:
-        click.echo(f"scailookup: cannot listen: {exc.strerror or exc}", err=True)
-        sys.exit(PORT_TAKEN)
+        refuse(str(exc))
     sys.exit(status)

@@ -25,6 +25,7 @@ from scailookup.metrics import Metrics
 from scailookup.model import Trace
 from scailookup.report import Finding, findings
 from scailookup.settings import Settings
+from scailookup.terminal import plain
 
 __all__ = ["DEFAULT", "Found", "doctor", "examine"]
 
@@ -127,8 +128,8 @@ class _Paper:
         self._out = out
         self._about = ""
         self._skipped: list[Step] = []
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        self._coloured = out.isatty() and not plain
+        bare = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        self._coloured = out.isatty() and not bare
 
     def add(self, found: Found) -> None:
         """Print one thing found."""
@@ -143,9 +144,9 @@ class _Paper:
         step = found.step
         self._line(step, step.name)
         if step.fix:
-            self.write(f"        -> {_plain(step.fix)}\n")
+            self.write(f"        -> {plain(step.fix)}\n")
         for name, value in step.shown().get("details", {}).items():
-            detail = f"          {name}: {_plain(_words(value))}"
+            detail = f"          {name}: {plain(_words(value))}"
             self.write(self._styled(detail, fg="bright_black") + "\n")
         self._out.flush()
 
@@ -157,7 +158,7 @@ class _Paper:
 
     def _line(self, step: Step, names: str) -> None:
         mark = self._styled(f"{_MARKS[step.status]:<4}", fg=_COLOURS[step.status])
-        self.write(f"  {mark}  {names}: {_plain(step.message)}\n")
+        self.write(f"  {mark}  {names}: {plain(step.message)}\n")
 
     def end(self, counts: Mapping[str, int], hint: str) -> None:
         """Print what it comes to."""
@@ -176,11 +177,6 @@ class _Paper:
 
     def _styled(self, text: str, **style: Any) -> str:
         return click.style(text, **style) if self._coloured else text
-
-
-def _plain(text: str) -> str:
-    """Without what a terminal would take for an order: some words are an upstream's."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _key(step: Step) -> tuple[str, str]:

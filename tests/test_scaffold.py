@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scailookup.cli import main
+from scailookup.cli import commands
 from scailookup.scaffold import RESERVED, ScaffoldError, write
 
 
@@ -84,14 +84,14 @@ def test_an_existing_directory_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_command_says_what_comes_next(tmp_path: Path) -> None:
     """Status 0 and the line to go on with."""
-    done = CliRunner().invoke(main, ["new-plugin", "sea", "--into", str(tmp_path)])
+    done = CliRunner().invoke(commands, ["new-plugin", "sea", "--into", str(tmp_path)])
     assert done.exit_code == 0
     assert "pip install -e '.[test]' && pytest" in done.output
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     """Status 2, the reason on stderr, no traceback."""
-    done = CliRunner().invoke(main, ["new-plugin", "scaigrid", "--into", str(tmp_path)])
+    done = CliRunner().invoke(commands, ["new-plugin", "scaigrid", "--into", str(tmp_path)])
     assert done.exit_code == 2
     assert done.stderr.splitlines() == ["scailookup: the name scaigrid is taken by scailookup"]
 
