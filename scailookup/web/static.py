@@ -40,6 +40,7 @@ CONSOLE = (
     "session.js",
     "signin.js",
     "view-credentials.js",
+    "view-explain.js",
     "view-lookups.js",
     "view-upstreams.js",
 )

@@ -7,12 +7,14 @@ import { configure } from "./pickers.js";
 import { session } from "./session.js";
 import { comeBack, signInView } from "./signin.js";
 import { credentialsView } from "./view-credentials.js";
+import { explainView } from "./view-explain.js";
 import { lookupsView } from "./view-lookups.js";
 import { upstreamsView } from "./view-upstreams.js";
 
 const VIEWS = {
   lookups: ["Lookups", lookupsView],
   upstreams: ["Upstreams", upstreamsView],
+  explain: ["Explain", explainView],
   credentials: ["Credentials", credentialsView],
 };
 const main = document.getElementById("main");

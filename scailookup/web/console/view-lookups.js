@@ -142,8 +142,13 @@ function answerParts(got, url, again) {
     ["Said besides", got.json?.meta ? JSON.stringify(got.json.meta) : null],
     ["Request id", got.header("X-Request-ID")],
   ]);
-  if (!got.ok) return [facts, failure(got.detail, again), curl];
+  if (!got.ok) return [facts, failure(got.detail, again), explainLink(url), curl];
   return [facts, curl, jsonPart(got)];
+}
+
+function explainLink(url) {
+  const href = `#explain?lookup=${encodeURIComponent(url.slice(API.length))}`;
+  return make("p", {}, make("a", { href }, "Explain it"), ", step by step.");
 }
 
 /** RFC 9211's words in ours. */

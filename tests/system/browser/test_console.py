@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 from contract.support import MODELS, Site, models
 from harness import Reply, Server
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from .conftest import Demo, Watched, shoot, violations
 
-VIEWS = ("Lookups", "Upstreams", "Credentials")
+VIEWS = ("Lookups", "Upstreams", "Explain", "Credentials")
 
 
 def enter(page: Page, demo: Demo, user: str = "Viewer of tnt_acme", at: str = "") -> Page:
@@ -212,6 +212,76 @@ def test_each_kind_of_failure_is_told(page: Page, mended: Demo, fault: str, code
     expect(alert.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def step(page: Page, title: str) -> Locator:
+    """A step of an explanation."""
+    return page.locator(
+        ".steps > li", has=page.get_by_role("heading", level=3, name=re.compile(f"^{title}\\b"))
+    )
+
+
+def test_every_step_is_explained_to_an_admin(page: Page, demo: Demo) -> None:
+    """Each step is there with its result and what was seen; the token is nowhere."""
+    enter(page, demo, "Admin of tnt_acme", at="#explain")
+    expect(page.get_by_role("status").first).to_have_text("All is well.")
+    expect(page.locator(".steps > li")).to_have_count(9)
+    expect(step(page, "Token")).to_contain_text("audience: ok")
+    expect(step(page, "Permission")).to_contain_text("a role in the token")
+    expect(step(page, "Credential")).to_contain_text("the caller's own token signs the call")
+    expect(step(page, "Answer")).to_contain_text("60 rows of 6 pages")
+    expect(step(page, "Memory")).to_contain_text("closed")
+    assert demo.tokens["admin"] not in page.content()
+
+
+@pytest.mark.parametrize(
+    ("user", "last"),
+    [("Viewer of tnt_acme", "shown to tenant_admin"), ("User of tnt_acme", "lacks the permission")],
+)
+def test_others_are_explained_their_own_part(page: Page, demo: Demo, user: str, last: str) -> None:
+    """Token and permission, even for who may not see the catalogue; the rest is one line with the reason."""
+    enter(page, demo, user, at="#explain")
+    expect(page.locator(".steps > li")).to_have_count(3)
+    expect(page.locator(".steps > li.skipped")).to_contain_text(last)
+    expect(page.get_by_text("All is well.")).to_have_count(0)
+    assert [] == violations(page)
+
+
+def test_an_error_leads_to_its_explanation(page: Page, mended: Demo) -> None:
+    """From a failed answer to the step that fails, and what to do; another try once it is mended."""
+    page.request.post(
+        f"{mended.upstream_url}/demo/faults", data={"status": 500, "path": "/v1/modules/scaiqueue"}
+    )
+    enter(page, mended, "Admin of tnt_acme")
+    page.get_by_role("button", name="scopes", exact=True).click()
+    page.locator(".answer").get_by_role("link", name="Explain it").click()
+    expect(page.get_by_role("combobox", name="Lookup")).to_have_value("scaiqueue/scopes?limit=25")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Call: INTERNAL_ERROR: The demo platform was told to fail."
+    )
+    expect(page.get_by_role("alert")).to_contain_text("Request id")
+    expect(page.get_by_role("status").first).to_have_text("It ends at Call.")
+    expect(step(page, "Call")).to_contain_text("The demo platform was told to fail.")
+    expect(step(page, "Call").locator("strong")).to_have_text("You may wait; then the operator: ")
+    assert [] == violations(page)
+    shoot(page, "explain-failing")
+
+
+def test_a_value_that_is_missing_is_asked_for(page: Page, demo: Demo) -> None:
+    """A field of the path that is left as it is stops the form, by name."""
+    enter(page, demo, at="#explain")
+    path = page.get_by_role("combobox", name="Lookup")
+    path.fill("scaiqueue/scopes/{scope_id}/queues")
+    assert "{scope_id}" in path.evaluate("(node) => node.validationMessage")
+    path.fill("scaiqueue/scopes/no such/queues")
+    path.press("Enter")
+    expect(page).to_have_url(re.compile("no%20such"))
+
+
+def test_a_lookup_that_there_is_not_is_told(page: Page, demo: Demo) -> None:
+    """The service's own words."""
+    enter(page, demo, at="#explain?lookup=scaigrid/nothing")
+    expect(page.get_by_role("alert")).to_contain_text("lookup names no lookup that there is")
+
+
 def test_a_viewer_sees_the_key_masked_and_cannot_change_it(page: Page, demo: Demo) -> None:
     """What is set is shown masked; who may change it is said."""
     enter(page, demo)
@@ -260,7 +330,7 @@ def test_every_view_is_accessible_and_fits(watched: Watched, demo: Demo, phone: 
     shoot(page, f"{name}-signin")
     assert [] == violations(page)
     page.get_by_role("button", name="Admin of tnt_acme").click()
-    for view, there in zip(VIEWS, (".json", ".upstream", ".facts"), strict=True):
+    for view, there in zip(VIEWS, (".json", ".upstream", ".steps", ".facts"), strict=True):
         see(page, view)
         expect(page.locator(there).first).to_be_visible()
         assert [] == violations(page)
