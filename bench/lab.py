@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import tempfile
@@ -100,6 +101,12 @@ class Lab:
         """End these children now."""
         stop_all(children)
         self._children = [child for child in self._children if child not in children]
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the bench so far: this process, what it has waited for, and what runs in the lab."""
+        own = os.times()
+        ended = own.user + own.system + own.children_user + own.children_system
+        return ended + sum(child.cpu_seconds() for child in self._children)
 
     def until_it_answers(self, child: Child, port: int, seconds: float = 10.0) -> None:
         """Wait until ``port`` takes connections."""

@@ -7,11 +7,12 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.client import Answer, ask
 from bench.lab import Lab, tell
+from bench.machine import busy_seconds
 from bench.processes import BenchError, Child, tool
 
 __all__ = ["Figure", "Round", "Row", "measure"]
@@ -19,6 +20,9 @@ __all__ = ["Figure", "Round", "Row", "measure"]
 _ROTATE = Path(__file__).with_name("rotate.lua")
 _SETTLE = 0.1
 _GENTLE = 20
+# What others may use of a core during a round; a round with more is made again, so often at most.
+_CALM = 0.1
+_TRIES = 4
 _TOLERANCE = 0.02  # of upstream calls per request: a refresh behind a hit, requests cut off at the end
 
 
@@ -48,12 +52,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round of load gave."""
+    """What one round of load gave. ``others`` is what anybody else used of a core meanwhile."""
 
     rate: float
     cpu_us: float
     calls: float
     errors: int
+    others: float
 
 
 @dataclass(slots=True)
@@ -79,6 +84,11 @@ class Figure:
     def busy(self) -> float:
         """How much of its core the server used: well below 1, something else set the pace."""
         return statistics.median(each.rate * each.cpu_us / 1e6 for each in self.rounds)
+
+    @property
+    def others(self) -> float:
+        """The most that others used of a core during a round."""
+        return max(each.others for each in self.rounds)
 
     @property
     def calls(self) -> float:
@@ -136,16 +146,27 @@ def _gently(lab: Lab, row: Row) -> Answer:
 
 
 def _round(lab: Lab, row: Row, seconds: int) -> Round:
+    """One round in peace, or the most peaceful of a few; errors of any of them count."""
+    tried = [_try(lab, row, seconds)]
+    while tried[-1].others > _CALM and len(tried) < _TRIES:
+        tell(f"  {row.name}: others used {tried[-1].others:.0%} of a core, once more")
+        tried.append(_try(lab, row, seconds))
+    best = min(tried, key=lambda each: each.others)
+    return replace(best, errors=sum(each.errors for each in tried))
+
+
+def _try(lab: Lab, row: Row, seconds: int) -> Round:
     if row.gentle:
         _gently(lab, row)
     lab.upstream.serve(row.rows)
     time.sleep(_SETTLE)
-    calls, cpu = lab.upstream.count(), row.child.cpu_seconds()
+    calls, cpu, others = lab.upstream.count(), row.child.cpu_seconds(), busy_seconds() - lab.cpu_seconds()
     requests, elapsed, errors = _wrk(lab, row, seconds, connections=row.connections)
+    others = max(busy_seconds() - lab.cpu_seconds() - others, 0.0)
     cpu = row.child.cpu_seconds() - cpu
     calls = lab.upstream.count() - calls
     done = max(requests, 1)
-    return Round(requests / elapsed, cpu * 1e6 / done, calls / done, errors)
+    return Round(requests / elapsed, cpu * 1e6 / done, calls / done, errors, others / elapsed)
 
 
 def _wrk(lab: Lab, row: Row, seconds: int, *, connections: int) -> tuple[int, float, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import scailookup
 from bench.processes import BenchError, tool
 
-__all__ = ["describe", "missing", "stolen"]
+__all__ = ["busy_seconds", "describe", "missing", "stolen"]
 
 _TOOLS = {
     "wrk": "wrk",
@@ -63,6 +63,12 @@ def stolen() -> tuple[int, int]:
     """Ticks that the hypervisor kept from us so far, and all ticks."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return ticks[7], sum(ticks)
+
+
+def busy_seconds() -> float:
+    """Seconds that all cores were busy so far, what the hypervisor kept from us among them."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str:

@@ -40,9 +40,10 @@ ask for no token. Lists are of 60 rows, about 10 KB, unless said. Hits are answe
 default settings; misses come from 128 tenants in turn with everything that remembers switched
 off. Rows are measured in turn, round by round, and rates are medians of rounds. CPU is the
 server's own, user and system. "Core" is how much of its core the server used: well below
-100 %, wrk or another program set the pace. A row says what is wrong with it when
-an answer was not the one meant, a request failed, or the upstream was asked more or less often
-than the row means."""
+100 %, wrk set the pace. "Others" is the most that any other program, or another guest of the
+host, used of a core during a round: a round with more than 10 % is made again, up to three times.
+A row says what is wrong with it when an answer was not the one meant, a request failed, or the
+upstream was asked more or less often than the row means."""
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -67,13 +68,14 @@ def _figure(title: str, what: str, figure: Figure) -> tuple[str, ...]:
         f"{min(rates):,.0f}–{max(rates):,.0f}",
         f"{figure.cpu_us:,.0f}",
         f"{figure.busy:.0%}",
+        f"{figure.others:.0%}",
         f"{figure.rss / 2**20:.0f}",
         f"{figure.calls:.2f}",
         f"{what}: {figure.flaw}" if figure.flaw else what,
     )
 
 
-_HEADS = ("row", "req/s", "from–to", "CPU µs/req", "core", "RSS MiB", "calls/req", "what it is")
+_HEADS = ("row", "req/s", "from–to", "CPU µs/req", "core", "others", "RSS MiB", "calls/req", "what it is")
 
 
 def _speed(results: Results) -> list[str]:
