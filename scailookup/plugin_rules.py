@@ -6,16 +6,19 @@ import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pluggy
 
 from scailookup import hookspecs
+from scailookup.auth import Anonymous, ClientCredentials
 from scailookup.declare import Lookup, Route, Upstream
 from scailookup.errors import PluginError
+from scailookup.settings import is_loopback
 from scailookup.version import API_VERSION
 
-__all__ = ["check_api", "check_hooks", "check_names", "check_routes"]
+__all__ = ["check_api", "check_hooks", "check_names", "check_routes", "unprotected"]
 
 _API = re.compile(r"(\d{1,4})\.(\d{1,4})")
 _FIELD = re.compile(r"\{[^}]*\}")
@@ -92,6 +95,17 @@ def _check_lookups(upstream: Upstream) -> None:
 def _texts(lookup: Lookup) -> list[Any]:
     described: list[Any] = [*lookup.filters, *lookup.params]
     return [lookup.summary, *(each.description for each in described)]
+
+
+def unprotected(upstream: Upstream) -> list[str]:
+    """The addresses of ``upstream`` to which a credential goes in plain http, loopback aside."""
+    if isinstance(upstream.auth, Anonymous):
+        return []
+    urls = [upstream.base_url]
+    if isinstance(upstream.auth, ClientCredentials):
+        urls.append(upstream.auth.token_url)
+    parts = [(url, urlsplit(url)) for url in urls]
+    return [url for url, part in parts if part.scheme == "http" and not is_loopback(part.hostname or "")]
 
 
 def check_routes(routes: list[Route], base: type[Any], taken: Mapping[str, str]) -> None:

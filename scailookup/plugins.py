@@ -21,7 +21,7 @@ from scailookup.isolation import PATIENCE, reason_of
 from scailookup.log import scrubber
 from scailookup.model import Call, Failure
 from scailookup.plugin_hooks import Hooks
-from scailookup.plugin_rules import check_names, check_routes
+from scailookup.plugin_rules import check_names, check_routes, unprotected
 from scailookup.settings import GROUP, Settings
 
 __all__ = ["GROUP", "Plugin", "Plugins", "discover"]
@@ -92,6 +92,18 @@ class Plugins:
         serving = [upstream for _, upstream in self.upstreams]
         return serving + [source for up in serving for look in up.lookups for source in look.sources]
 
+    def warnings(self, settings: Settings) -> list[tuple[str, str]]:
+        """What works and is probably not meant, each with its plugin; settings warn of their own address."""
+        found = [
+            (plugin.name, f"{url} is http: a credential crosses the network unprotected")
+            for plugin in self.all
+            for served in plugin.upstreams
+            for upstream in (served, *(source for look in served.lookups for source in look.sources))
+            for url in unprotected(upstream)
+            if url.rstrip("/") != settings.grid_url
+        ]
+        return list(dict.fromkeys(found))
+
     @property
     def observed(self) -> bool:
         """Whether any plugin wants to be told of calls."""
@@ -160,7 +172,10 @@ def discover(
     for point in points:
         plugins.append(_load(hooks, point, settings, plugins))
     _enforce([plugin for plugin in plugins if plugin.failed], settings)
-    return Plugins(plugins, hooks)
+    made = Plugins(plugins, hooks)
+    for name, reason in made.warnings(settings):
+        _log.warning("plugin_warning", plugin=name, reason=reason)
+    return made
 
 
 def _enforce(failed: list[Plugin], settings: Settings) -> None:

@@ -124,6 +124,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             yield await _address(upstreams, settings)
         for plugin in plugins.all:
             yield _state(plugin)
+        for name, reason in plugins.warnings(settings):
+            yield Finding(f"plugin {name}", None, reason, warning=True)
     finally:
         await client.close()
 

@@ -394,3 +394,38 @@ def test_the_longest_deadline():
     )
     plugins = found(Point("bbb", module(scailookup_upstreams=lambda settings: [up])))
     assert (90.0, 100.0) == (plugins.longest(8.0), plugins.longest(100.0))
+
+
+@pytest.mark.parametrize(
+    ("base_url", "signed", "warned"),
+    [
+        ("http://up.example", auth.Bearer("up/key"), ["http://up.example"]),
+        ("http://up.example", auth.Anonymous(), []),
+        ("http://127.0.0.1:1", auth.Bearer("up/key"), []),
+        ("https://up.example", auth.ClientCredentials("https://id.example/token", "up/oauth"), []),
+        (
+            "https://up.example",
+            auth.ClientCredentials("http://id.example/token", "up/oauth"),
+            ["http://id.example/token"],
+        ),
+        ("https://up.example", auth.ClientCredentials("http://[::1]/token", "up/oauth"), []),
+    ],
+)
+def test_a_credential_in_plain_http_is_warned_of(base_url, signed, warned):
+    """Allowed as an operator's own address is, and said: in the log, and to who asks."""
+    up = Upstream("up", base_url, signed, (Lookup("things", "/things"),))
+    with capture_logs() as logs:
+        plugins = found(Point("up", module(scailookup_upstreams=lambda settings: [up])))
+    told = [(url, f"{url} is http: a credential crosses the network unprotected") for url in warned]
+    assert [("up", reason) for _, reason in told] == plugins.warnings(settings())
+    assert [("plugin_warning", "up", reason) for _, reason in told] == [
+        (e["event"], e["plugin"], e["reason"]) for e in logs
+    ]
+
+
+def test_the_settings_warn_of_their_own_address():
+    """ScaiGrid's address is warned of once, by its setting's name."""
+    grid = "http://grid.example"
+    up = Upstream("up", grid, auth.Platform(needs="x:y"), (Lookup("things", "/things"),))
+    plugins = found(Point("up", module(scailookup_upstreams=lambda settings: [up])), SCAIGRID_BASE_URL=grid)
+    assert [] == plugins.warnings(settings(SCAIGRID_BASE_URL=grid))

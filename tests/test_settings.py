@@ -210,13 +210,29 @@ def test_every_problem_on_one_line():
     [
         ({}, "SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL"),
         ({"SCAIKEY_BASE_URL": "https://k"}, "SCAIKEY_AUDIENCE"),
-        ({"SCAIKEY_JWKS_URL": "https://k/keys", "SCAIKEY_AUDIENCE": "a"}, "SCAIKEY_ISSUER"),
+        ({"SCAIKEY_JWKS_URL": "https://k/keys", "SCAIKEY_ISSUER": "https://k"}, "SCAIKEY_AUDIENCE"),
     ],
 )
 def test_identity_is_required(names, missing):
-    """With auth on there must be keys, an issuer and an audience."""
+    """With auth on there must be a source of keys and an audience."""
     with pytest.raises(SettingsError, match=missing):
         load(names, system_file=None)
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ({}, True),
+        ({"SCAIKEY_ISSUER": "https://k"}, False),
+        ({"SCAIKEY_BASE_URL": "https://k"}, False),
+        ({"SCAIFLOW_AUTH_DISABLED": "true"}, False),
+    ],
+)
+def test_keys_without_an_issuer_are_warned_of(more, warned):
+    """A key source and an audience are enough to start; that no token can be accepted is said."""
+    names = {"SCAIKEY_JWKS_URL": "https://k/keys", "SCAIKEY_AUDIENCE": "a"} | more
+    told = [line for line in load(names, system_file=None).warnings() if "whose tokens" in line]
+    assert warned == bool(told)
 
 
 def test_the_client_id_is_an_audience():

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import structlog
 
 from scailookup.app import Service
+from scailookup.errors import ScailookupError, SettingsError
+from scailookup.isolation import reason_of
 from scailookup.metrics import Metrics
 from scailookup.settings import Settings
 from scailookup.web.listener import Listener, listener
@@ -49,15 +51,20 @@ class Serving:
     async def prepare(self, settings: Settings) -> None:
         """Make the next service and have it ready.
 
-        Raises SettingsError, or a ScailookupError when it could not serve now.
+        Raises SettingsError, or a ScailookupError when it could not serve now. A fault of ours,
+        or of a plugin's, is a SettingsError too: what serves must not end because of what could not.
         """
         await self.abandon()
-        self._next = self._make(settings, self.metrics)
         try:
+            self._next = self._make(settings, self.metrics)
             await self._next.ready()
-        except BaseException:
+        except (SettingsError, ScailookupError, asyncio.CancelledError):
             await self.abandon()
             raise
+        except Exception as exc:
+            await self.abandon()
+            _log.error("prepare_failed", exc_info=True)
+            raise SettingsError(f"no service can be made of them: {reason_of(exc)}") from None
 
     def commit(self) -> None:
         """Let the prepared service answer from the next request on; the one before ends what it has begun."""

@@ -148,10 +148,6 @@ class Settings(BaseSettings):
         problems = []
         if not (self.scaikey_url or self.jwks_url):
             problems.append("SCAIKEY_BASE_URL or SCAIKEY_JWKS_URL is missing: who signs the tokens?")
-        elif not (self.scaikey_url or self.issuer):
-            problems.append(
-                "SCAIKEY_ISSUER is missing: SCAIKEY_JWKS_URL alone does not say whose tokens to take"
-            )
         if not self.audience:
             problems.append("SCAIKEY_AUDIENCE (or SCAIFLOW_SCAIKEY_CLIENT_ID) is missing")
         return problems
@@ -275,6 +271,11 @@ class Settings(BaseSettings):
             parts = urlsplit(url or "")
             if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
                 found.append(f"{name} is http: credentials and keys cross the network unprotected")
+        if not (self.auth_disabled or self.scaikey_url or self.issuer):
+            found.append(
+                "SCAIKEY_JWKS_URL alone does not say whose tokens to take: every token is refused until "
+                "SCAIKEY_ISSUER (or SCAIKEY_BASE_URL) is set"
+            )
         if self.grid_key and not self.dev_mode:
             found.append("SCAIGRID_API_KEY is ignored outside development (SCAILOOKUP_DEV=true)")
         if self.cache_url and not self.cache_key:
