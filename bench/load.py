@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from bench.client import Answer, ask
 from bench.lab import Lab, tell
 from bench.machine import busy_seconds
 from bench.processes import BenchError, Child, tool
+from scailookup.terminal import Progress
 
 __all__ = ["Figure", "Round", "Row", "measure"]
 
@@ -99,16 +101,21 @@ class Figure:
 def measure(lab: Lab, rows: Sequence[Row], rounds: int, seconds: int) -> list[Figure]:
     """Warm every row, then measure them round by round in turn, so that drift hits all alike."""
     figures = [Figure(row.name) for row in rows]
-    for row, figure in zip(rows, figures, strict=True):
-        tell(f"  warming {row.name}")
-        figure.flaw = _warm(lab, row)
     pairs = list(zip(rows, figures, strict=True))
-    for number in range(rounds):
-        # There and back, so that nobody always follows the same neighbour.
-        for row, figure in pairs if number % 2 == 0 else reversed(pairs):
-            figure.rounds.append(_round(lab, row, seconds))
-            figure.rss = max(figure.rss, row.child.rss_bytes())
-            tell(f"  round {number + 1}/{rounds} {row.name}: {_shown(figure.rounds[-1])}")
+    with Progress(sys.stderr, of=len(rows) * (1 + rounds)) as progress:
+        for row, figure in pairs:
+            tell(f"  warming {row.name}")
+            progress.step(f"warming {row.name}")
+            figure.flaw = _warm(lab, row)
+            progress.clear()
+        for number in range(rounds):
+            # There and back, so that nobody always follows the same neighbour.
+            for row, figure in pairs if number % 2 == 0 else reversed(pairs):
+                progress.step(f"round {number + 1}/{rounds} {row.name}")
+                figure.rounds.append(_round(lab, row, seconds, progress))
+                figure.rss = max(figure.rss, row.child.rss_bytes())
+                progress.clear()
+                tell(f"  round {number + 1}/{rounds} {row.name}: {_shown(figure.rounds[-1])}")
     for row, figure in pairs:
         figure.flaw = figure.flaw or _flaw(row, figure)
         if figure.flaw:
@@ -145,10 +152,11 @@ def _gently(lab: Lab, row: Row) -> Answer:
     return answers[-1]
 
 
-def _round(lab: Lab, row: Row, seconds: int) -> Round:
+def _round(lab: Lab, row: Row, seconds: int, progress: Progress) -> Round:
     """One round in peace, or the most peaceful of a few; errors of any of them count."""
     tried = [_try(lab, row, seconds)]
     while tried[-1].others > _CALM and len(tried) < _TRIES:
+        progress.clear()
         tell(f"  {row.name}: others used {tried[-1].others:.0%} of a core, once more")
         tried.append(_try(lab, row, seconds))
     best = min(tried, key=lambda each: each.others)

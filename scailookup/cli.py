@@ -205,7 +205,7 @@ def check(as_json: bool) -> None:
 
     settings = _settings({})
     _logging(settings, quiet=True)
-    _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout))
+    _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout, err=sys.stderr))
 
 
 @commands.command(short_help="All that check says, and one lookup explained step by step.")
@@ -231,7 +231,11 @@ def doctor(lookup: str | None, token_file: str | None, as_json: bool) -> None:
     if lookup is not None and token is None and not settings.auth_disabled:
         raise click.UsageError("LOOKUP needs --token-file: it is explained for the bearer of a token")
     scrubber.add(token or "")
-    _run(lambda: run_doctor(settings, token=token, lookup=lookup, as_json=as_json, out=sys.stdout))
+    _run(
+        lambda: run_doctor(
+            settings, token=token, lookup=lookup, as_json=as_json, out=sys.stdout, err=sys.stderr
+        )
+    )
 
 
 @commands.command("new-plugin", short_help="Write a plugin to start from.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TextIO
 
@@ -25,7 +25,7 @@ from scailookup.metrics import Metrics
 from scailookup.model import Trace
 from scailookup.report import Finding, findings
 from scailookup.settings import Settings
-from scailookup.terminal import plain
+from scailookup.terminal import Progress, plain
 
 __all__ = ["DEFAULT", "Found", "doctor", "examine"]
 
@@ -45,18 +45,22 @@ class Found(NamedTuple):
     step: Step
 
 
-async def examine(settings: Settings, *, token: str | None, lookup: str | None) -> AsyncIterator[Found]:
+async def examine(
+    settings: Settings, *, token: str | None, lookup: str | None, begin: Callable[[str], None]
+) -> AsyncIterator[Found]:
     """Each thing as it is found: first the service, then the lookup where somebody asks for it.
 
+    ``begin`` is told of what is looked at next, where that may take a while.
     Raises SettingsError first, for a lookup that there is not as well.
     """
     service = Service(settings, Metrics())
     try:
         wanted = token is not None or settings.auth_disabled
         asked = _asked(service, lookup or DEFAULT) if wanted else None
-        async for finding in findings(settings):
+        async for finding in findings(settings, begin):
             yield Found(SERVICE, _step(finding))
         if asked is not None:
+            begin(f"explaining {asked.path}")
             async for found in _explained(service, token, asked):
                 yield found
     finally:
@@ -93,15 +97,23 @@ async def _explained(service: Service, token: str | None, asked: Asked) -> Async
 
 
 async def doctor(
-    settings: Settings, *, token: str | None, lookup: str | None, as_json: bool, out: TextIO
+    settings: Settings,
+    *,
+    token: str | None,
+    lookup: str | None,
+    as_json: bool,
+    out: TextIO,
+    err: TextIO,
 ) -> int:
     """Print what is found, as it is found or as one JSON value; the exit status by the worst of it."""
     paper = _Paper(out)
     found: list[Found] = []
-    async for one in examine(settings, token=token, lookup=lookup):
-        if not as_json:
-            paper.add(one)
-        found.append(one)
+    with Progress(err) as progress:
+        async for one in examine(settings, token=token, lookup=lookup, begin=progress.step):
+            if not as_json:
+                progress.clear()
+                paper.add(one)
+            found.append(one)
     status = worst(each.step for each in found)
     if as_json:
         paper.write(json.dumps(_json(found, status), indent=2, default=list) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TextIO
 
@@ -18,6 +18,7 @@ from scailookup.plugins import Plugin, Plugins, discover
 from scailookup.seams import Fetch
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
+from scailookup.terminal import Progress, plain
 from scailookup.transport import Door, connect
 from scailookup.web import Handler
 from scailookup.web.openapi import document
@@ -87,17 +88,19 @@ def _furnished(settings: Settings) -> Plugins:
     return plugins
 
 
-async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
+async def check(settings: Settings, *, as_json: bool, out: TextIO, err: TextIO) -> int:
     """Look at everything and print it as it is found; 1 when something is not well."""
     found: list[Finding] = []
-    async for raw in findings(settings):
-        finding = replace(raw, text=scrubber(raw.text))
-        found.append(finding)
-        if not as_json:
-            out.write(f"{_MARKS[finding.ok]}  {finding.subject}: {finding.text}\n")
-            if finding.fix and not finding.ok:
-                out.write(f"      -> {finding.fix}\n")
-            out.flush()
+    with Progress(err) as progress:
+        async for raw in findings(settings, progress.step):
+            finding = replace(raw, text=scrubber(raw.text))
+            found.append(finding)
+            if not as_json:
+                progress.clear()
+                out.write(f"{_MARKS[finding.ok]}  {plain(finding.subject)}: {plain(finding.text)}\n")
+                if finding.fix and not finding.ok:
+                    out.write(f"      -> {plain(finding.fix)}\n")
+                out.flush()
     well = all(finding.ok is not False for finding in found)
     if as_json:
         json.dump({"ok": well, "findings": [asdict(f) for f in found]}, out, indent=2)
@@ -105,8 +108,12 @@ async def check(settings: Settings, *, as_json: bool, out: TextIO) -> int:
     return 0 if well else 1
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Settings, ScaiKey, the stores, each upstream address, each plugin. Raises SettingsError first."""
+async def findings(settings: Settings, begin: Callable[[str], None]) -> AsyncIterator[Finding]:
+    """Settings, ScaiKey, the stores, each upstream address, each plugin. Raises SettingsError first.
+
+    ``begin`` is told of what is looked at next, where that may take a while.
+    """
+    begin("loading plugins")
     plugins = _furnished(settings)
     settings.own.refuse_unknown(plugins.absent)
     scrubber.add(*settings.secrets())
@@ -116,11 +123,15 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("settings", None, f"{name} = {shown}{'' if given else ' (default)'}")
     client = connect(settings)
     try:
+        begin("asking ScaiKey")
         yield await _identity(settings, client)
+        begin("asking the secret store")
         yield await _store(settings, client)
         if settings.cache_url is not None:
+            begin("asking the shared cache")
             yield await _shared(settings)
         for upstreams in _addresses(plugins):
+            begin(f"asking {upstreams[0].base_url}")
             yield await _address(upstreams, settings)
         for plugin in plugins.all:
             yield _state(plugin)

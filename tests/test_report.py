@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from fakes import settings
+from test_terminal import Tty
 
 from scailookup.report import check
 
@@ -32,6 +33,26 @@ async def test_what_check_prints_is_scrubbed(as_json):
     )
     found.of("weather", WeatherSettings)
     out = io.StringIO()
-    await check(found, as_json=as_json, out=out)
+    await check(found, as_json=as_json, out=out, err=io.StringIO())
     assert (False, True) == ("planted" in out.getvalue(), "[redacted]" in out.getvalue())
     assert not as_json or isinstance(json.loads(out.getvalue())["findings"], list)
+
+
+async def test_what_is_asked_next_is_shown_on_a_terminal(monkeypatch):
+    """Each wait has its line, which is gone before a finding is printed and in the end."""
+    monkeypatch.setenv("TERM", "xterm")
+    one = Tty()  # as where both streams are the same terminal
+    given = settings(SCAIGRID_BASE_URL=NOWHERE, SCAIFLOW_AUTH_DISABLED="true")
+    await check(given, as_json=False, out=one, err=one)
+    drawn = [part for part in one.getvalue().split("\r\x1b[K") if part]
+    waits = ["loading plugins", "asking ScaiKey", "asking the secret store", f"asking {NOWHERE}"]
+    assert waits == [part for part in drawn if "\n" not in part]
+    assert all(part.startswith(("ok  ", "FAIL", "note")) for part in drawn if "\n" in part)
+
+
+async def test_nothing_is_shown_in_a_pipe():
+    """Scripts find no progress among what they read."""
+    err = io.StringIO()
+    given = settings(SCAIGRID_BASE_URL=NOWHERE, SCAIFLOW_AUTH_DISABLED="true")
+    await check(given, as_json=True, out=Tty(), err=err)
+    assert "" == err.getvalue()

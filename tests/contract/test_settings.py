@@ -63,6 +63,7 @@ SERVED: dict[str, dict[str, str | None]] = {
     "real variable wins": {"SCAIFLOW_ENV_FILE": "{bad_env}", "SCAILOOKUP_DEADLINE": "3"},
     "secrets file": SECRETS_FILE,
     "file has the rest": {"SCAIFLOW_ENV_FILE": "{whole_env}", "SCAIKEY_AUDIENCE": None},
+    "keys by their address alone": {"SCAIKEY_JWKS_URL": "https://id.example/keys", "SCAIKEY_BASE_URL": None},
     "no auth needs no issuer": {
         "SCAIFLOW_AUTH_DISABLED": "true",
         "SCAIKEY_BASE_URL": None,
