@@ -24,7 +24,8 @@ _WHAT = {
     "nginx-static": "nginx, the same bytes in a file",
     "nginx-proxy": "nginx, proxy_pass to the upstream",
     "nginx-cache": "nginx, proxy_cache",
-    "nginx-same": "nginx, proxy_cache, the same bytes as in the microcache",
+    "nginx-same": "nginx, proxy_cache, the same body as in the microcache, one entry for everybody",
+    "nginx-caller": "nginx, proxy_cache, the same answers as in the microcache, by caller",
     "microcache": "nginx with the files of deploy/nginx (no TLS), from its microcache",
 }
 _SHARED = {

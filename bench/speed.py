@@ -17,7 +17,7 @@ from bench.service import NO_MEMORY, Service, start_service
 __all__ = ["BIG", "ROWS", "measure_speed"]
 
 HITS = ("hit", "hit-304", "hit-gzip", "hit-q")
-NGINX = ("nginx-static", "nginx-proxy", "nginx-cache", "nginx-same")
+NGINX = ("nginx-static", "nginx-proxy", "nginx-cache", "nginx-same", "nginx-caller")
 # What is compared stands together, so that it is measured together.
 ROWS = ("hit", "tornado", "miss", "proxy", "fastapi", "hit-304", "hit-gzip", "hit-q", *NGINX, "microcache")
 # Rows and connections: few, so that requests cut off at the end of a round weigh little.
@@ -97,8 +97,12 @@ class _Rows:
             path, check = f"{MODELS}?q=model-0003", _filtered
         return Row(name, service.child, service.port, path, headers, calls=0.0, check=check)
 
+    def _lending(self) -> Service:
+        """The node that lets nginx keep its answers."""
+        return self._service("lending", {"SCAILOOKUP_MICROCACHE": "5"})
+
     def _microcache(self) -> Row:
-        service = self._service("lending", {"SCAILOOKUP_MICROCACHE": "5"})
+        service = self._lending()
         edge, port = start_edge(self._lab, [service.port], core=self._lab.server_core, microcache=True)
         self.children.append(edge)
         return Row("microcache", edge, port, MODELS, self._auth, calls=0.0, check=_kept)
@@ -127,9 +131,13 @@ class _Rows:
 
     def _of_nginx(self, name: str) -> Row:
         if self._nginx is None:
-            self._nginx = start_nginx(self._lab, self.payload())
+            self._nginx = start_nginx(self._lab, self.payload(), self._lending().port)
             self.children.append(self._nginx.child)
-        own = {"nginx-static": "/static/models", "nginx-same": "/same/models"}
+        own = {
+            "nginx-static": "/static/models",
+            "nginx-same": "/same/models",
+            "nginx-caller": f"/caller{MODELS}",
+        }
         path = own.get(name, f"/{name.removeprefix('nginx-')}/v1/models")
         calls = 1.0 if name == "nginx-proxy" else 0.0
         return Row(name, self._nginx.child, self._nginx.port, path, self._auth, calls=calls)

@@ -29,8 +29,8 @@ def start_python(lab: Lab, module: str, argument: str) -> Rival:
     return Rival(child, int(child.said(r'"port": (\d+)')))
 
 
-def start_nginx(lab: Lab, payload: bytes) -> Rival:
-    """An nginx with a static file, a proxy and a proxy that caches."""
+def start_nginx(lab: Lab, payload: bytes, node: int) -> Rival:
+    """An nginx with a static file, a proxy and proxies that cache, one of them before ``node``, a port."""
     prefix = lab.work / "nginx"
     for folder in ("temp", "cache", "files/static"):
         (prefix / folder).mkdir(parents=True)
@@ -39,6 +39,7 @@ def start_nginx(lab: Lab, payload: bytes) -> Rival:
     filled = {
         "port": str(port),
         "upstream": str(lab.upstream.port),
+        "node": str(node),
         # A worker that gives its rights away could not read our directory.
         "user": "user root;" if os.geteuid() == 0 else "",
     }

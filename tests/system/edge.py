@@ -24,13 +24,13 @@ __all__ = ["ROOT", "Edge"]
 
 
 class Edge:
-    """nginx in front of ``nodes`` (ports); ``port`` speaks https, ``plain`` http."""
+    """nginx in front of ``nodes`` (ports); ``port`` speaks https (``tls`` trusts it), ``plain`` http."""
 
     def __init__(self, directory: Path, nodes: Sequence[int], **options: Any) -> None:
         self.directory = directory
         self._nodes, self._options = nodes, options
         pem = certificate(directory / "edge.pem")
-        self._tls = ssl.create_default_context(cafile=str(pem))
+        self.tls = ssl.create_default_context(cafile=str(pem))
         self._process: subprocess.Popen[bytes] | None = None
         for _ in range(5):
             self.port, self.plain = free_port(), free_port()
@@ -73,7 +73,7 @@ class Edge:
         pairs += [("Authorization", f"Bearer {token}")] if token else []
         if plain:
             return fetch(self.plain, path, method, pairs, body)
-        return fetch(self.port, path, method, pairs, body, tls=self._tls)
+        return fetch(self.port, path, method, pairs, body, tls=self.tls)
 
     def reload(self) -> None:
         """SIGHUP: new workers take over, the old ones finish what they have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contract.support import AUDIENCE, MODELS, Answer, Issuer, Reply, Server, Upstream, write_secrets
 
+from system.edge import Edge
 from system.redis_server import RedisServer, wait_until
 
 KEY = "the-key-that-seals-what-lies-in-redis"
@@ -109,6 +111,15 @@ def cluster(_cluster: Cluster) -> Cluster:
     return _cluster
 
 
+@pytest.fixture(scope="module")
+def edge(_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """nginx before both nodes, with limits that nobody reaches."""
+    nodes = [_cluster.one.port, _cluster.other.port]
+    made = Edge(tmp_path_factory.mktemp("edge"), nodes, rates=(5000, 5000))
+    yield made
+    made.stop()
+
+
 def status(answer: Answer) -> tuple[int, str]:
     """The status, and what the cache says of it."""
     return answer.status, (answer.header("Cache-Status") or "").partition("ttl=")[0]
@@ -150,6 +161,22 @@ def test_a_thousand_cold_requests_over_two_nodes_are_one_call(cluster: Cluster) 
     assert ({b"200"}, HERD, 1) == (set(answers), len(answers), len(tenant.keys()))
 
 
+def test_a_thousand_cold_requests_through_nginx_are_one_call(cluster: Cluster, edge: Edge) -> None:
+    """nginx deals a herd out over both nodes: all are answered, and the upstream is asked once."""
+    cluster.grid.on(MODELS, Reply({"data": [{"slug": "m/one"}]}, delay=1.0))
+    tenant, before = cluster.tenant(), [asked(node) for node in (cluster.one, cluster.other)]
+    answers = asyncio.run(herd([edge.port], tenant.token, edge.tls))
+    assert ({b"200"}, HERD, 1) == (set(answers), len(answers), len(tenant.keys()))
+    shares = [asked(node) - n for node, n in zip((cluster.one, cluster.other), before, strict=True)]
+    assert (HERD, True) == (sum(shares), all(shares))
+
+
+def asked(node: Server) -> int:
+    """How many lookups a node has answered."""
+    lines = node.get("/metrics", admin=True).body.decode().splitlines()
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith("scailookup_requests_total{"))
+
+
 def test_a_thousand_cold_requests_over_two_workers_are_one_call(cluster: Cluster) -> None:
     """Workers of one host share in the same way, and the figures of both say who did what."""
     node = cluster.node("serve", "--port", "0", "--workers", "2")
@@ -165,19 +192,19 @@ def test_a_thousand_cold_requests_over_two_workers_are_one_call(cluster: Cluster
     assert "scailookup_shared_cache_lost 0.0" in figures
 
 
-async def herd(ports: list[int], token: str) -> list[bytes]:
+async def herd(ports: list[int], token: str, tls: ssl.SSLContext | None = None) -> list[bytes]:
     """The statuses of many requests at once, dealt out over the ports."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4 * HERD), hard))
     try:
-        return await asyncio.gather(*(one_request(ports[n % len(ports)], token) for n in range(HERD)))
+        return await asyncio.gather(*(one_request(ports[n % len(ports)], token, tls) for n in range(HERD)))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def one_request(port: int, token: str) -> bytes:
+async def one_request(port: int, token: str, tls: ssl.SSLContext | None) -> bytes:
     """The status of one request on a connection of its own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     lines = (f"GET {API} HTTP/1.1", "Host: x", f"Authorization: Bearer {token}", "Connection: close", "", "")
     writer.write("\r\n".join(lines).encode())
     answer = await reader.read()
