@@ -64,6 +64,7 @@ def floors(results: Results) -> list[Floor]:
         found.append(_herd(results.herd, ""))
     if results.shared is not None:
         found.append(_herd(results.shared.herd, " over two nodes"))
+        found.append(_herd(results.shared.behind, " over two nodes behind nginx"))
     if results.tenants:
         found.append(_memory(results.tenants[-1]))
     if results.plugins is not None:

@@ -1,4 +1,4 @@
-"""Two nodes before one Redis: a cold herd over both, and what a hit and a miss cost beside a node alone."""
+"""Two nodes before one Redis: cold herds over both, and what a hit and a miss cost beside a node alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.client import bearer
+from bench.edge import start_edge
 from bench.herd import SIZE, Herd, stampede
 from bench.lab import MODELS, Lab, tell
 from bench.load import Figure, Row, measure
 from bench.processes import tool
-from bench.service import Service, start_service
+from bench.service import start_service
 
 __all__ = ["Shared", "measure_shared"]
 
@@ -30,9 +31,13 @@ _MISSES = {
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The herds over two nodes, and figures by name: a node alone and one with Redis behind it."""
+    """The herds over two nodes, dealt out by us and by nginx, and figures by name.
+
+    The figures are of a node alone and of one with Redis behind it.
+    """
 
     herd: Herd
+    behind: Herd
     figures: Mapping[str, Figure]
 
 
@@ -41,8 +46,11 @@ def measure_shared(lab: Lab, rounds: int, seconds: int) -> Shared:
     tell("shared cache")
     cache = {"SCAILOOKUP_CACHE_URL": _redis(lab), "SCAILOOKUP_CACHE_KEY": "k" * 32}
     nodes = [start_service(lab, f"shared-{name}", cache) for name in ("one", "other")]
-    herd = _herds(lab, nodes)
-    lab.stop(nodes[1].child)
+    ports = [node.port for node in nodes]
+    herd = _herds(lab, ports, lab.tokens[-_REPEATS:])
+    edge, port = start_edge(lab, ports, core=lab.server_core)
+    behind = _herds(lab, [port], lab.tokens[-2 * _REPEATS : -_REPEATS])
+    lab.stop(edge, nodes[1].child)
     alone = start_service(lab, "shared-alone")
     misses = {name: start_service(lab, name, {**_MISSES, **more}) for name, more in _kinds(cache)}
     rotation = lab.rotation("shared", [MODELS], lab.tokens[:_TENANTS])
@@ -56,7 +64,7 @@ def measure_shared(lab: Lab, rounds: int, seconds: int) -> Shared:
     ]
     figures = measure(lab, rows, rounds, seconds)
     lab.stop(nodes[0].child, alone.child, *(node.child for node in misses.values()))
-    return Shared(herd, {figure.name: figure for figure in figures})
+    return Shared(herd, behind, {figure.name: figure for figure in figures})
 
 
 def _kinds(cache: Mapping[str, str]) -> list[tuple[str, Mapping[str, str]]]:
@@ -74,16 +82,16 @@ def _redis(lab: Lab) -> str:
     return f"redis://127.0.0.1:{port}"
 
 
-def _herds(lab: Lab, nodes: Sequence[Service]) -> Herd:
+def _herds(lab: Lab, ports: Sequence[int], tokens: Sequence[str]) -> Herd:
     """One herd for each of several callers that nobody asked for yet."""
     calls, refused, slowest = [], 0, 0.0
     lab.upstream.serve(60, _DELAY_MS)
-    for token in lab.tokens[-_REPEATS:]:
+    for token in tokens:
         before = lab.upstream.count()
-        answers, seconds = asyncio.run(stampede([node.port for node in nodes], token))
+        answers, seconds = asyncio.run(stampede(ports, token))
         calls.append(lab.upstream.count() - before)
         refused += sum(answer != 200 for answer in answers)
         slowest = max(slowest, seconds)
         tell(f"  {calls[-1]} upstream calls, {refused} not 200, all answered in {seconds:.2f} s")
     lab.upstream.serve(60)
-    return Herd(SIZE, _REPEATS, tuple(calls), refused, slowest)
+    return Herd(SIZE, len(tokens), tuple(calls), refused, slowest)
