@@ -6,11 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 from harness import GUARD, Answer
 
-__all__ = ["Load", "outcome", "until"]
+__all__ = ["Load", "outcome", "until", "workers_of"]
 
 Ask = Callable[[], Answer]
 
@@ -21,6 +22,12 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition never came true"
         time.sleep(0.02)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes below ``pid``."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
 
 
 def outcome(ask: Ask) -> str:

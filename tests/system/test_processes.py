@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from harness import GUARD, Answer, Reply, Server, Upstream, environment, fetch, start_status
 
-from .load import Load, outcome, until
+from .load import Load, outcome, until, workers_of
 
 MODELS = "/v1/models"
 API_MODELS = "/v1/scaigrid/models"
@@ -33,12 +33,6 @@ def settings(grid: Upstream, **more: str) -> dict[str, str]:
         **dict.fromkeys((f"SCAILOOKUP_{name}" for name in names), "0"),
         **more,
     }
-
-
-def workers_of(pid: int) -> list[int]:
-    """The processes below ``pid``."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
 
 
 def alive(pid: int) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -13,29 +14,38 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bao import free_port
-from contract.support import Server, environment, fetch
+from contract.support import MODEL, MODELS, Reply, Server, environment, fetch
 from harness import GUARD
 
 from ..edge import Edge
-from ..load import until
+from ..load import until, workers_of
 from .scene import Scene
 
 Make = Callable[..., Scene]
 
 
 @contextlib.contextmanager
-def pair(s: Scene, directory: Path) -> Iterator[tuple[Edge, Server]]:
-    """nginx before the scene's node and a second one, both under its load."""
-    second = Server(s.site.settings)
+def behind(s: Scene, directory: Path, *nodes: Server) -> Iterator[Edge]:
+    """nginx before these nodes, under the scene's load."""
     directory.mkdir()
-    edge = Edge(directory, [s.server.port, second.port], rates=(5000, 5000))
+    edge = Edge(directory, [node.port for node in nodes], rates=(5000, 5000))
     s.ask = lambda path, token: edge.get(path, token)
     try:
-        yield edge, second
+        yield edge
     finally:
         s.ask = s.site.get
         s.load.settle()
         edge.stop()
+
+
+@contextlib.contextmanager
+def pair(s: Scene, directory: Path) -> Iterator[tuple[Edge, Server]]:
+    """nginx before the scene's node and a second one."""
+    second = Server(s.site.settings)
+    try:
+        with behind(s, directory, s.server, second) as edge:
+            yield edge, second
+    finally:
         second.stop()
 
 
@@ -64,6 +74,36 @@ def test_a_node_is_killed(scene: Make, tmp_path: Path) -> None:
         s.load.more(30)
         second.process.kill()
         s.load.more(100)
+
+
+def test_a_worker_is_killed(scene: Make, tmp_path: Path) -> None:
+    """A worker of one of two nodes behind nginx ends by SIGKILL, then the other worker of that node."""
+    with scene(SCAILOOKUP_WORKERS="2") as s, pair(s, tmp_path / "edge"):
+        kill_each_worker(s)
+
+
+def test_a_worker_of_the_only_node_is_killed(scene: Make, tmp_path: Path) -> None:
+    """The same without a second node: what the worker had in hand may be lost, and nothing else."""
+    with scene(SCAILOOKUP_WORKERS="2") as s, behind(s, tmp_path / "edge", s.server):
+        kill_each_worker(s)
+        s.recovers()
+
+
+def kill_each_worker(s: Scene) -> None:
+    """One after the other, each while it has something in hand; the next when there are two again."""
+    s.grid.on(MODELS, Reply({"data": [MODEL]}, delay=0.2))
+    s.load.more(30)
+    for victim in workers_of(s.server.process.pid):
+        os.kill(victim, signal.SIGKILL)
+        s.server.event("worker_ended", pid=victim, status=-signal.SIGKILL)
+        until(lambda: len(started(s)) == 2)
+        s.load.more(30)
+
+
+def started(s: Scene) -> set[int]:
+    """The workers of the scene's node that serve."""
+    told = {event["pid"] for event in s.server.events if event["event"] == "worker_started"}
+    return told & set(workers_of(s.server.process.pid))
 
 
 def test_nginx_is_reloaded(scene: Make, tmp_path: Path) -> None:
