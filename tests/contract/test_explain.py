@@ -15,6 +15,7 @@ from harness import certificate
 
 from .support import (
     API_MODELS,
+    JWKS,
     ME,
     MODEL,
     MODELS,
@@ -264,6 +265,32 @@ def test_a_name_that_resolves(sites: Sites) -> None:
     assert "ok" == step["status"]
     assert "127.0.0.1" in step["details"]["addresses"]
     assert step["details"]["ms"] >= 0
+
+
+def test_behind_a_proxy(sites: Sites) -> None:
+    """Name and connection are the proxy's matter; its password is not told, nor one in a tenant's address."""
+    password = "pr0xy-password-5512"
+    stored = {"scaigrid_api_key": KEY, "scaigrid_base_url": f"https://me:{password}@elsewhere.example"}
+    proxy = Upstream()
+    proxy.on(MODELS, {"data": [MODEL]})
+    site = sites(
+        secrets={"tnt_acme": stored},
+        SCAIFLOW_DEPLOY_AUTH="api_key",
+        SCAILOOKUP_PROXY=f"http://us:{password}@127.0.0.1:{proxy.port}",
+        SCAIGRID_BASE_URL="http://grid.invalid",
+        SCAIKEY_JWKS_URL="http://id.invalid" + JWKS,
+    )
+    try:
+        proxy.on(JWKS, site.issuer.jwks())
+        answer = ask(site, tenant_id="tnt_acme")
+        found = steps(answer)
+        assert ["skipped", "skipped", "ok"] == [
+            found[name]["status"] for name in ("dns", "connection", "call")
+        ]
+        assert "no user or password" in found["credential"]["message"]
+        assert password not in answer.body.decode()
+    finally:
+        proxy.stop()
 
 
 def test_a_port_nobody_listens_on(sites: Sites) -> None:

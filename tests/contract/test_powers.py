@@ -285,3 +285,58 @@ def test_check_shows_own_settings(path: Path) -> None:
     ):
         assert f"note  settings: SCAILOOKUP_{line}" in out
     assert MARK not in out
+
+
+def explained(site: Site, lookup: str, tenant: str) -> dict[str, Any]:
+    """The steps of a lookup by name, for an admin of a tenant that had nothing explained before."""
+    token = site.issuer.token(roles=["tenant_admin"], tenant_id=tenant)
+    answer = site.get(f"/v1/explain?lookup={lookup}", token)
+    assert (200, False, False) == (answer.status, MARK in answer.body.decode(), b"planted" in answer.body)
+    return {step["name"]: step for step in answer.json["steps"]}
+
+
+def test_a_key_of_the_settings_is_explained(weather: Site) -> None:
+    """The step is the operator's, no store is looked into, and parameters reach the upstream."""
+    weather.grid.on("/stations", [{"id": "s1"}])
+    found = explained(weather, "weather/stations%3Fkind=sea", "tnt_e1")
+    assert {"step": "env", "store": "SCAILOOKUP_SECRETS_FILE"} == found["credential"]["details"]
+    assert ("ok", "sea") == (found["answer"]["status"], weather.grid.calls("/stations")[0].query["kind"][0])
+
+
+def test_client_credentials_are_explained(weather: Site) -> None:
+    """The tenant's path and the token endpoint are told; a refusal there is a failed call."""
+    weather.grid.on(
+        "/token", Reply({"error": "invalid_client", "error_description": "no planted-client-tnt_acme"}, 401)
+    )
+    found = explained(weather, "tides/tides", "tnt_acme")
+    told = found["credential"]["details"]
+    assert ("tenant", f"{weather.grid.base}/token") == (told["step"], told["token_url"])
+    assert [{"path": "tenants/tnt_acme/weather_oauth", "outcome": "found"}] == told["looked_at"]
+    assert ("failed", "tides_auth") == (found["call"]["status"], found["call"]["details"]["error"])
+
+
+def test_a_missing_secret_is_explained(weather: Site) -> None:
+    """Where it should lie is told."""
+    step = explained(weather, "tides/tides", "tnt_e2")["credential"]
+    assert "failed" == step["status"]
+    assert [{"path": "tenants/tnt_e2/weather_oauth", "outcome": "nothing"}] == step["details"]["looked_at"]
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"), [("trusted", ["warn", "ok"]), ("untrusted", ["failed", "failed"])]
+)
+def test_own_certificates_are_explained(
+    weather: Site, sealed: Upstream, name: str, statuses: list[str]
+) -> None:
+    """The connection that is looked at trusts what the upstream's calls trust; this one ends in a day."""
+    sealed.on("/all", [{"id": "a"}])
+    found = explained(weather, f"{name}/all", "tnt_e3")
+    assert statuses == [found[step]["status"] for step in ("connection", "call")]
+
+
+def test_several_calls_are_explained(weather: Site) -> None:
+    """They count, and the list is the plugin's."""
+    for area in ("north", "south"):
+        weather.grid.on(f"/forecast/{area}", {"id": area})
+    step = explained(weather, "weather/forecasts", "tnt_e4")["answer"]
+    assert (2, 2) == (step["details"]["pages"], step["details"]["rows"])
