@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -22,7 +22,7 @@ from scailookup.explain.steps import FAILED, SKIPPED, Asked, Step, rest
 from scailookup.identity import Permissions
 from scailookup.log import scrubber
 from scailookup.lookup import Lookups, Place, Trial
-from scailookup.model import Caller, Trace
+from scailookup.model import Caller, Grant, Trace
 from scailookup.seams import Secrets
 from scailookup.settings import Settings
 from scailookup.transport import Circuits, address_of
@@ -61,49 +61,58 @@ class Explainer:
 
         It asks the upstream for real and keeps nothing of the answer. No step holds a secret.
         """
-        yield _clean(who.token(caller), (caller.token or "",))
+        # Whatever is told passes here; the list grows by the credential once that is chosen.
+        secrets = _forms([caller.token or ""])
+        async for step in self._steps(asked, caller, trace, whole, secrets):
+            yield _clean(step, secrets)
+
+    async def _steps(
+        self, asked: Asked, caller: Caller, trace: Trace, whole: bool, secrets: list[str]
+    ) -> AsyncIterator[Step]:
+        yield who.token(caller)
         granted = await who.permission(self.permissions, asked, caller, trace)
-        yield _clean(granted, (caller.token or "",))
+        yield granted
         if granted.status == FAILED or not whole:
             why = "the caller lacks the permission" if granted.status == FAILED else _NOT_SHOWN
             for step in rest("permission", why):
                 yield step
             return
-        async for step in self._beyond(asked, caller, trace):
-            yield step
-
-    async def _beyond(self, asked: Asked, caller: Caller, trace: Trace) -> AsyncIterator[Step]:
-        """From the credential on."""
         watched = Watched(self.settings, self.secrets, asked.bound.upstream)
         trial = Trial(self.lookups, watched)
         deadline = trial.deadline(asked.bound)
         try:
             place = await trial.choose(asked.bound, caller, deadline)
         except (MissingCredentials, SecretsUnavailable) as exc:
-            yield _clean(way.credential_failed(exc, watched, self.settings), (caller.token or "",))
+            yield way.credential_failed(exc, watched, self.settings)
             for step in rest("credential", "there is no credential to ask with"):
                 yield step
             return
-        secrets = _secrets(place, caller)
-        yield _clean(way.credential(place, watched, self.settings), secrets)
-        yield _clean(way.address(place, asked), secrets)
-        key = caller.tenant, asked.bound.upstream.name
+        secrets += _secrets(place.grant)
+        yield way.credential(place, watched, self.settings)
+        yield way.address(place, asked)
+        async for step in self._asking(trial, place, asked, trace, deadline):
+            yield step
+
+    async def _asking(
+        self, trial: Trial, place: Place, asked: Asked, trace: Trace, deadline: float
+    ) -> AsyncIterator[Step]:
+        """What goes over the network, where the pace allows it; and what memory knows."""
+        key = place.caller.tenant, asked.bound.upstream.name
         wait = self.pace.enter(key)
         if wait:
-            why = f"explanations have a pace; have it explained again in {wait} s"
-            for step in rest("address", why):
-                yield _clean(self._cache(trial, place), secrets) if step.name == "cache" else step
+            for step in rest("address", f"explanations have a pace; have it explained again in {wait} s"):
+                yield self._cache(trial, place) if step.name == "cache" else step
             return
         retry_after: int | None = None
         try:
             async for step in way.network(place, self.settings, deadline):
-                yield _clean(step, secrets)
+                yield step
             call, answer, retry_after = await self._asked(trial, place, asked, trace, deadline)
-            yield _clean(call, secrets)
-            yield _clean(answer, secrets)
         finally:
             self.pace.leave(key, retry_after)
-        yield _clean(self._cache(trial, place), secrets)
+        yield call
+        yield answer
+        yield self._cache(trial, place)
 
     async def _asked(
         self, trial: Trial, place: Place, asked: Asked, trace: Trace, deadline: float
@@ -129,17 +138,20 @@ class Explainer:
         return outcome.cached(trial.known(place), circuit, shared=self.settings.cache_url is not None)
 
 
-def _secrets(place: Place, caller: Caller) -> tuple[str, ...]:
-    """What must not be shown, in each form in which an upstream may say it."""
-    grant = place.grant
-    values = [caller.token or "", grant.secret, *(value for _, value in grant.headers)]
+def _secrets(grant: Grant) -> list[str]:
+    """What signs the call, in each form in which an upstream may send it back."""
+    values = [grant.secret, *(value for _, value in grant.headers)]
     if grant.exchange is not None:
         values.append(grant.exchange.secret)
-    tails = [value.rpartition(" ")[2] for value in values]
-    return tuple(form for value in (*values, *tails) for form in (value, quote_plus(value)))
+    return _forms([*values, *(value.rpartition(" ")[2] for value in values)])
 
 
-def _clean(step: Step, secrets: tuple[str, ...]) -> Step:
+def _forms(values: Iterable[str]) -> list[str]:
+    """As they are and as they stand in a form."""
+    return [form for value in values for form in (value, quote_plus(value))]
+
+
+def _clean(step: Step, secrets: Iterable[str]) -> Step:
     """The step without any secret known."""
     cleaned: dict[str, Any] = _scrubbed(step.details, secrets)
     return replace(
@@ -147,7 +159,7 @@ def _clean(step: Step, secrets: tuple[str, ...]) -> Step:
     )
 
 
-def _scrubbed(value: Any, secrets: tuple[str, ...]) -> Any:
+def _scrubbed(value: Any, secrets: Iterable[str]) -> Any:
     if isinstance(value, str):
         return scrubber(value, *secrets)
     if isinstance(value, Mapping):

@@ -91,7 +91,10 @@ def _weather(path: Path, sealed: Upstream, tmp_path_factory: pytest.TempPathFact
     authority.write_text(ssl.get_server_certificate(("127.0.0.1", sealed.port)))
     upstream = Site(
         tmp_path_factory.mktemp("site"),
-        {tenant: {"weather_oauth": f"planted-client-{tenant}"} for tenant in ("tnt_acme", "tnt_moved")},
+        {
+            tenant: {"weather_oauth": f"planted-client-{tenant}"}
+            for tenant in ("tnt_acme", "tnt_moved", "tnt_told")
+        },
         PYTHONPATH=str(path),
         SCAILOOKUP_WEATHER_KEY=MARK,
         SCAILOOKUP_WEATHER_BASE_URL="@grid",
@@ -306,12 +309,12 @@ def test_a_key_of_the_settings_is_explained(weather: Site) -> None:
 def test_client_credentials_are_explained(weather: Site) -> None:
     """The tenant's path and the token endpoint are told; a refusal there is a failed call."""
     weather.grid.on(
-        "/token", Reply({"error": "invalid_client", "error_description": "no planted-client-tnt_acme"}, 401)
+        "/token", Reply({"error": "invalid_client", "error_description": "no planted-client-tnt_told"}, 401)
     )
-    found = explained(weather, "tides/tides", "tnt_acme")
+    found = explained(weather, "tides/tides", "tnt_told")
     told = found["credential"]["details"]
     assert ("tenant", f"{weather.grid.base}/token") == (told["step"], told["token_url"])
-    assert [{"path": "tenants/tnt_acme/weather_oauth", "outcome": "found"}] == told["looked_at"]
+    assert [{"path": "tenants/tnt_told/weather_oauth", "outcome": "found"}] == told["looked_at"]
     assert ("failed", "tides_auth") == (found["call"]["status"], found["call"]["details"]["error"])
 
 
