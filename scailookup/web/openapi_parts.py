@@ -29,6 +29,7 @@ _ERROR: Json = {
                 },
                 "code": {"type": "string", "description": "502: the upstream's code, or one of ours."},
                 "retry_after": {"type": "integer", "description": "Seconds, where they are known."},
+                "steps": {"type": "array", "description": "401 of /explain: how far the token came."},
             },
             "required": ["error", "message", "fix", "request_id"],
         }
