@@ -39,6 +39,7 @@ _PATIENCE = 60.0
 _CONNECT = 5.0
 _MOST_BYTES = 256 * 1024 * 1024
 _OF_THE_CALLER = {401, 403, 412}
+_LISTED = "`scailookup plugins` lists every lookup there is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +77,33 @@ async def run_call(
 
     Raises SettingsError when the settings cannot work.
     """
-    with Progress(err) as progress:
-        progress.step(f"asking for {asked.lookup.strip('/')}")
-        try:
-            if url is None:
+    try:
+        with Progress(err) as progress:
+            progress.step(f"asking for {asked.lookup.strip('/')}")
+            if url is not None:
+                answer = await _there(asked, url)
+            else:
                 assert settings is not None
                 answer = await _here(asked, settings)
-            else:
-                answer = await _there(asked, url)
-        except CallFailed as exc:
-            progress.clear()
-            _say(err, f"{url}: {exc}", "Check --url, and that a scailookup runs there.")
-            return NOBODY
+    except CallFailed as exc:
+        _say(err, f"{url}: {exc}", "Check --url, and that a scailookup runs there.")
+        return NOBODY
+    return _print(answer, asked, url=url, as_json=as_json, out=out, err=err)
+
+
+def _print(answer: _Answer, asked: Asked, *, url: str | None, as_json: bool, out: TextIO, err: TextIO) -> int:
+    """Print what was answered; the exit status."""
     body = _decoded(answer.body)
-    rows = body.get("data") if answer.status == 200 else None
-    detail = body.get("detail")
+    rows, detail = body.get("data") if answer.status == 200 else None, body.get("detail")
     if not isinstance(rows, list) and not isinstance(detail, dict):
-        _say(
-            err, f"{url}: answered {answer.status}, and not as scailookup does", "Check --url and the lookup."
-        )
+        if url is None:
+            _say(err, f"{asked.lookup} is no lookup", _LISTED)
+            return REFUSED
+        fix = "Check --url, and that LOOKUP is one."
+        _say(err, f"{url}: answered {answer.status}, and not with rows as scailookup does", fix)
         return NOBODY
     if as_json:
-        text = answer.body.decode()
-        out.write((plain_json(text) if out.isatty() else text) + "\n")
+        out.write(plain_json(answer.body.decode(), out) + "\n")
     elif isinstance(rows, list):
         _print_rows(rows, body.get("meta"), out, err)
     elif isinstance(detail, dict):
@@ -171,7 +176,7 @@ def _print_failure(detail: Mapping[str, Any], asked: Asked, err: TextIO, *, remo
     if detail.get("error") == "unauthenticated" and asked.token is None:
         fix = f"Give the access token by --token-file, or in {TOKEN_NAME}."
     elif detail.get("error") == "not_found" and not remote:
-        fix = "`scailookup plugins` lists every lookup there is."
+        fix = _LISTED
     _say(err, f"{detail.get('error')}: {detail.get('message')}", fix)
     if remote:  # the log that knows it is there
         err.write(f"      request id {plain(str(detail.get('request_id', '')))}\n")

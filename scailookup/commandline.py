@@ -43,6 +43,9 @@ def run(commands: click.Group, args: Sequence[str] | None = None) -> NoReturn:
 
     What click refuses is said in one line, as bad settings are, with status 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what it has no letters for ends no command
     try:
         status = commands.main(args, standalone_mode=False)
     except click.ClickException as exc:
@@ -73,6 +76,7 @@ def one_line(exc: click.ClickException) -> str:
 token_option = click.option(
     "--token-file",
     metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True),  # shells complete files for it
     help=f"Read the access token from FILE, `-` for stdin; else from {TOKEN_NAME}. "
     "No option takes the token itself: every user of the machine can list those.",
 )

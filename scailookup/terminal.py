@@ -36,11 +36,27 @@ def _shown(character: str) -> str:
     return "\N{REPLACEMENT CHARACTER}" if harmful else character
 
 
-def plain_json(text: str) -> str:
-    """JSON of the same meaning, its harmful characters written as escapes; line ends of its layout stay."""
-    if text.isascii() and text.replace("\n", "").isprintable():
+def plain_json(text: str, stream: TextIO) -> str:
+    """JSON of the same meaning, with escapes for what ``stream`` must not have, or has no letters for.
+
+    A terminal must not have what it obeys; elsewhere the text stays as it is. So do line ends of the layout.
+    """
+    encoding, tty = stream.encoding or "utf-8", stream.isatty()
+    if _has_letters(encoding, text) and not tty:
         return text
-    return "".join([c if c == "\n" or _shown(c) == c else _escaped(c) for c in text])
+    return "".join([c if c == "\n" or _fits(c, encoding, tty) else _escaped(c) for c in text])
+
+
+def _fits(character: str, encoding: str, tty: bool) -> bool:
+    return _has_letters(encoding, character) and (not tty or _shown(character) == character)
+
+
+def _has_letters(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _escaped(character: str) -> str:

@@ -198,6 +198,7 @@ async def test_this_process_answers_by_the_settings(far: Upstream) -> None:
     [
         ("scaigrid/models", 4, "missing_credentials", "-> "),
         ("scaigrid/modelz", 3, "not_found", "`scailookup plugins` lists every lookup"),
+        ("tenants/me/scaigrid_credentials", 3, "is no lookup", "`scailookup plugins` lists every lookup"),
         ("scaiqueue/scopes/%zz/queues", 3, "invalid_parameter", "-> "),
     ],
 )

@@ -117,9 +117,14 @@ def type_into_bash(keys: str, until: str, tmp_path: Path) -> str:
     """Type ``keys`` to an interactive bash that has our completion; what it shows, up to ``until``."""
     setup = tmp_path / "bashrc"
     setup.write_text('PS1="ready> "\neval "$(_SCAILOOKUP_COMPLETE=bash_source scailookup)"\n')
+    # A plugin that prints while it is imported, and fails; a setting that would stop every start.
+    (tmp_path / "noisy.py").write_text('import sys\nprint("noise")\nsys.exit("noise")\n')
+    (tmp_path / "noisy-1.dist-info").mkdir()
+    (tmp_path / "noisy-1.dist-info/METADATA").write_text("Name: noisy\nVersion: 1\n")
+    (tmp_path / "noisy-1.dist-info/entry_points.txt").write_text("[scailookup]\nnoisy = noisy\n")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    # A setting that would stop every start: what is typed must be completed all the same.
-    env = environment({"PATH": path, "TERM": "dumb", "SCAILOOKUP_FOO": "1", "HOME": str(tmp_path)})
+    more = {"PATH": path, "TERM": "dumb", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    env = environment({"SCAILOOKUP_FOO": "1", **more})
     ours, theirs = pty.openpty()
     bash = subprocess.Popen(
         ["bash", "--noprofile", "--rcfile", str(setup), "-i"],

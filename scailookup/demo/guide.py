@@ -28,6 +28,10 @@ a viewer of tnt_globex. Now ask:
 
 {lookups}
 
+The first of them as a table:
+
+{call}
+
 Somebody who may not (403), and whether the tenant has a ScaiGrid key:
 
 {others}
@@ -58,6 +62,9 @@ _DOCTOR = (
 )
 
 
+_CALL = 'SCAIKEY_TOKEN="$VIEWER_TOKEN" scailookup call scaigrid/models --url "$URL"'
+
+
 def _ask(path: str, user: str = "VIEWER") -> str:
     return f'curl -s -H "Authorization: Bearer ${user}_TOKEN" "$URL/api/v1{path}"'
 
@@ -79,4 +86,5 @@ def guide(url: str, admin_url: str | None, upstream: str, tokens: Mapping[str, s
         others="\n".join((_ask("/scaigrid/models", "USER"), _ask("/tenants/me/scaigrid_credentials"))),
         faults="\n".join(faults),
         doctor=_DOCTOR,
+        call=_CALL,
     )

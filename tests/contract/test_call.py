@@ -46,3 +46,14 @@ def test_a_bad_command_line_is_one_line(args: list[str]) -> None:
     status, out, err = run_cli(*args)
 
     assert (2, "", 1, True) == (status, out, len(err.splitlines()), err.startswith("scailookup: ")), err
+
+
+def test_letters_that_the_stream_lacks(site: Site, token: str) -> None:
+    """A table shows them escaped, JSON as JSON does: the value stays; nothing ends in a traceback."""
+    site.grid.on(MODELS, {"data": [{"slug": "qwen/大", "display_name": "通义"}]})
+    ask, env = ("call", "scaigrid/models", "--token-file", token), {"PYTHONIOENCODING": "latin-1"}
+    status, out, err = run_cli(*ask, env=site.settings | env)
+    assert (0, r"qwen/\u5927", "") == (status, out.splitlines()[1].split()[0], err)
+
+    _, out, _ = run_cli(*ask, "--json", env=site.settings | env)
+    assert (True, "qwen/大") == (out.isascii(), json.loads(out)["data"][0]["slug"])
