@@ -118,7 +118,9 @@ def type_into_bash(keys: str, until: str, tmp_path: Path) -> str:
     setup = tmp_path / "bashrc"
     setup.write_text('PS1="ready> "\neval "$(_SCAILOOKUP_COMPLETE=bash_source scailookup)"\n')
     # A plugin that prints while it is imported, and fails; a setting that would stop every start.
-    (tmp_path / "noisy.py").write_text('import sys\nprint("noise")\nsys.exit("noise")\n')
+    (tmp_path / "noisy.py").write_text(
+        'import sys\nprint("plain,noise")\nprint("noise", file=sys.stderr)\nsys.exit(1)\n'
+    )
     (tmp_path / "noisy-1.dist-info").mkdir()
     (tmp_path / "noisy-1.dist-info/METADATA").write_text("Name: noisy\nVersion: 1\n")
     (tmp_path / "noisy-1.dist-info/entry_points.txt").write_text("[scailookup]\nnoisy = noisy\n")
