@@ -56,25 +56,35 @@ def _positive(text: str) -> int:
 def _measure(asked: argparse.Namespace) -> Results:
     results = Results()
     half = max(1, asked.seconds // 2)
+    parts = [name for name in _OTHERS if name in asked.names]
+    if set(asked.names) - set(_OTHERS):
+        parts.insert(0, "speed")
+
+    def due(part: str) -> bool:
+        """Whether this part is asked for; it is then the one that begins."""
+        if part in parts:
+            tell(f"part {parts.index(part) + 1} of {len(parts)}")
+        return part in parts
+
     with Lab() as lab:
         # The load, and we who ask, keep away from the server's core.
         os.sched_setaffinity(0, {lab.load_core})
-        if set(asked.names) - set(_OTHERS):
+        if due("speed"):
             results.speed = measure_speed(lab, asked.names, asked.rounds, asked.seconds)
-        if "engines" in asked.names:
+        if due("engines"):
             results.engines = measure_engines(lab, asked.rounds)
-        if "herd" in asked.names:
+        if due("herd"):
             results.herd = measure_herd(lab)
-        if "stall" in asked.names:
+        if due("stall"):
             results.stall = measure_stall(lab)
-        if "plugins" in asked.names:
+        if due("plugins"):
             # A few percent are asked about here: many short rounds.
             results.plugins = measure_plugins(lab, 4 * asked.rounds + 1, half)
-        if "tenants" in asked.names:
+        if due("tenants"):
             results.tenants = measure_tenants(lab, asked.rounds, half)
-        if "growth" in asked.names:
+        if due("growth"):
             results.rows = measure_rows(lab, asked.rounds, half)
-        if "shared" in asked.names:
+        if due("shared"):
             results.shared = measure_shared(lab, asked.rounds, half)
     return results
 

@@ -55,7 +55,7 @@ def list_plugins(settings: Settings, *, as_json: bool, out: TextIO) -> int:
                 f"{plugin.name:<16} {state:<9} {plugin.distribution} {plugin.version}  {plugin.entry_point}\n"
             )
             if plugin.reason:
-                out.write(f"{'':<16} {scrubber(plugin.reason)}\n")
+                out.write(f"{'':<16} {plain(scrubber(plugin.reason))}\n")
             for upstream in plugin.upstreams:
                 for lookup in upstream.lookups:
                     out.write(f"{'':<16} /{upstream.name}/{lookup.name}\n")

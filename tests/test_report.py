@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from fakes import settings
+from harness import run_cli
 from test_terminal import Tty
 
 from scailookup.report import check
@@ -56,3 +57,17 @@ async def test_nothing_is_shown_in_a_pipe():
     given = settings(SCAIGRID_BASE_URL=NOWHERE, SCAIFLOW_AUTH_DISABLED="true")
     await check(given, as_json=True, out=Tty(), err=err)
     assert "" == err.getvalue()
+
+
+def test_the_reason_of_a_plugin_cannot_command_the_terminal(tmp_path):
+    """What broken code says of itself is shown plain."""
+    (tmp_path / "loud.py").write_text('raise RuntimeError("\\x1b]0;owned\\x07")\n')
+    (tmp_path / "loud-1.dist-info").mkdir()
+    (tmp_path / "loud-1.dist-info/METADATA").write_text("Name: loud\nVersion: 1\n")
+    (tmp_path / "loud-1.dist-info/entry_points.txt").write_text("[scailookup]\nloud = loud\n")
+    status, out, _ = run_cli("plugins", env={"PYTHONPATH": str(tmp_path)})
+    assert (1, True, False) == (
+        status,
+        "RuntimeError: \N{REPLACEMENT CHARACTER}]0;owned" in out,
+        "\x1b" in out,
+    )
