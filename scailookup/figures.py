@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scailookup.cache import Memory
 from scailookup.identity import KeySet
+from scailookup.log import lines_lost
 from scailookup.metrics import Reader
 from scailookup.plugins import Plugins
 from scailookup.secrets import HeldSecrets
@@ -16,7 +17,10 @@ from scailookup.web.handler import Web
 if TYPE_CHECKING:
     from scailookup.shared import SharedCache
 
-__all__ = ["figures", "shared_figures"]
+__all__ = ["LOG_FIGURES", "figures", "shared_figures"]
+
+LOG_FIGURES: Mapping[str, Reader] = {"scailookup_log_lines_lost": lambda: {(): lines_lost()}}
+"""Of the process, whose log outlives a service with other settings."""
 
 
 def figures(

@@ -19,7 +19,7 @@ from typing import IO, Any
 import msgspec
 import structlog
 
-__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "scrubber"]
+__all__ = ["LEVELS", "REDACTED", "Scrubber", "configure", "lines_lost", "scrubber"]
 
 LEVELS = ("debug", "info", "warning", "error")
 REDACTED = "[redacted]"
@@ -123,6 +123,9 @@ class _ScrubbedStream:
     fails for it. The first line after that is told how many were.
     """
 
+    total = 0
+    """Of all streams of this process."""
+
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._lost = 0
@@ -131,11 +134,12 @@ class _ScrubbedStream:
         try:
             if self._lost:
                 self._stream.flush()  # raises as long as there is no room, before more is piled up
-                self._stream.write(_lines_lost(self._lost))
+                self._stream.write(_loss(self._lost))
                 self._lost = 0
             return self._stream.write(scrubber(text))
         except OSError:
             self._lost += 1
+            _ScrubbedStream.total += 1
             return len(text)
 
     def flush(self) -> None:
@@ -146,13 +150,18 @@ class _ScrubbedStream:
         return self._stream.isatty()
 
 
+def lines_lost() -> int:
+    """How many lines of this process could not be written so far."""
+    return _ScrubbedStream.total
+
+
 def _json(event: Any, **_options: Any) -> str:
     line = msgspec.json.encode(event, enc_hook=str)
     # Some readers of lines break them at characters beyond ASCII; json escapes those.
     return line.decode() if line.isascii() else json.dumps(event, default=str)
 
 
-def _lines_lost(count: int) -> str:
+def _loss(count: int) -> str:
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return _json({"lines": count, "event": "log_lines_lost", "level": "error", "timestamp": now}) + "\n"
 

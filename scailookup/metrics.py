@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # The codes that are ours, and so few; every code of an upstream's own is one label.
 _CODES = frozenset(
     ("timeout", "unreachable", "tls", "bad_shape", "too_large", "redirected", "cancelled", "internal")
@@ -69,6 +69,7 @@ FAMILIES = {
     family.name: family
     for family in (
         Family("scailookup_requests", "Answered requests.", ("route", "status", "outcome")),
+        Family("scailookup_request_seconds", "Duration of answered requests.", ("route",), "histogram"),
         Family("scailookup_upstream_calls", "Finished upstream calls.", (*_UPSTREAM, "status", "code")),
         Family("scailookup_upstream_call_seconds", "Duration of upstream calls.", _UPSTREAM, "histogram"),
         Family("scailookup_rows_dropped", "Records of upstreams that could not be read.", _UPSTREAM),
@@ -101,6 +102,9 @@ FAMILIES = {
         Family("scailookup_worker_ends", "Workers that ended without being told to."),
         Family("scailookup_process_cpu_seconds", "CPU time of the serving processes."),
         Family("scailookup_process_resident_bytes", "Memory of the serving processes.", kind="gauge"),
+        Family("scailookup_process_descriptors", "Open descriptors of one process.", (), "gauge", "max"),
+        Family("scailookup_process_descriptors_limit", "How many it may open.", (), "gauge", "max"),
+        Family("scailookup_log_lines_lost", "Lines of the log that could not be written."),
         Family("scailookup_build_info", "The version that serves.", ("version",), "gauge", "max"),
     )
 }
@@ -110,17 +114,19 @@ class Metrics:
     """The figures of one process."""
 
     def __init__(self) -> None:
-        self._requests: defaultdict[tuple[str, int, str], int] = defaultdict(int)
+        self._requests: defaultdict[tuple[str, int, str], list[float]] = defaultdict(_buckets)
         self._calls: defaultdict[tuple[str, str, int | None, str], int] = defaultdict(int)
-        self._seconds: dict[tuple[str, str], list[float]] = {}
+        self._seconds: defaultdict[tuple[str, str], list[float]] = defaultdict(_buckets)
         self._dropped: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._readers: dict[str, Reader] = {}
         self._before: Snapshot = {}
         self.watch(_PROCESS)
 
-    def requested(self, route: str, status: int, outcome: str) -> None:
-        """Count one answered request; ``outcome`` is the cache's, or none."""
-        self._requests[route, status, outcome] += 1
+    def requested(self, route: str, status: int, outcome: str, seconds: float) -> None:
+        """Count one answered request that took ``seconds``; ``outcome`` is the cache's, or none."""
+        buckets = self._requests[route, status, outcome]
+        buckets[bisect_left(BUCKETS, seconds)] += 1
+        buckets[-1] += seconds
 
     def called(self, call: Call) -> None:
         """Count one upstream call."""
@@ -131,11 +137,9 @@ class Metrics:
             code = "upstream"
         self._calls[call.upstream, call.lookup, call.status, code] += 1
         place = (call.upstream, call.lookup)
-        seconds = self._seconds.get(place)
-        if seconds is None:
-            seconds = self._seconds[place] = [0.0] * (len(BUCKETS) + 2)
-        seconds[bisect_left(BUCKETS, call.duration)] += 1
-        seconds[-1] += call.duration
+        buckets = self._seconds[place]
+        buckets[bisect_left(BUCKETS, call.duration)] += 1
+        buckets[-1] += call.duration
         if call.dropped:
             self._dropped[place] += call.dropped
 
@@ -153,7 +157,7 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """All figures as they are now."""
         own: Snapshot = {
-            "scailookup_requests": {(r, str(s), o): [n] for (r, s, o), n in self._requests.items()},
+            "scailookup_requests": {(r, str(s), o): [sum(b[:-1])] for (r, s, o), b in self._requests.items()},
             "scailookup_upstream_calls": {
                 (u, lookup, "none" if status is None else str(status), code): [n]
                 for (u, lookup, status, code), n in self._calls.items()
@@ -161,7 +165,16 @@ class Metrics:
             "scailookup_upstream_call_seconds": {k: list(v) for k, v in self._seconds.items()},
             "scailookup_rows_dropped": {place: [n] for place, n in self._dropped.items()},
         }
-        return merge([own, self._before, {name: _read(reader) for name, reader in self._readers.items()}])
+        durations: list[Snapshot] = [
+            {"scailookup_request_seconds": {(route,): b}} for (route, _, _), b in self._requests.items()
+        ]
+        read = {name: _read(reader) for name, reader in self._readers.items()}
+        return merge([own, *durations, self._before, read])
+
+
+def _buckets() -> list[float]:
+    """How many durations fell into each bucket and beyond all of them, then their sum."""
+    return [0.0] * (len(BUCKETS) + 2)
 
 
 def _read(reader: Reader) -> dict[tuple[str, ...], list[float]]:
@@ -174,13 +187,29 @@ def _cpu() -> Mapping[tuple[str, ...], float]:
 
 
 def _resident() -> Mapping[tuple[str, ...], float]:
-    with open("/proc/self/statm", "rb") as stream:
-        return {(): float(int(stream.read().split()[1]) * _PAGE)}
+    try:
+        with open("/proc/self/statm", "rb") as stream:
+            return {(): float(int(stream.read().split()[1]) * _PAGE)}
+    except OSError:  # no descriptor is left, and the other figures matter the more
+        return {}
+
+
+def _descriptors() -> Mapping[tuple[str, ...], float]:
+    try:
+        return {(): float(len(os.listdir("/proc/self/fd")) - 1)}  # the one that lists them is among them
+    except OSError:  # all are taken
+        return _descriptors_limit()
+
+
+def _descriptors_limit() -> Mapping[tuple[str, ...], float]:
+    return {(): float(resource.getrlimit(resource.RLIMIT_NOFILE)[0])}
 
 
 _PROCESS: Mapping[str, Reader] = {
     "scailookup_process_cpu_seconds": _cpu,
     "scailookup_process_resident_bytes": _resident,
+    "scailookup_process_descriptors": _descriptors,
+    "scailookup_process_descriptors_limit": _descriptors_limit,
     "scailookup_build_info": lambda: {(__version__,): 1.0},
 }
 

@@ -53,3 +53,24 @@ def test_the_image_is_made_of_what_the_package_needs() -> None:
     copied = {name for line in re.findall(r"(?m)^COPY ((?!--).*) \S+$", DOCKERFILE) for name in line.split()}
     let_in = set(re.findall(r"(?m)^!(\S+)$", (ROOT / ".dockerignore").read_text()))
     assert copied == let_in
+
+
+def test_grafana_finds_what_compose_mounts() -> None:
+    """The dashboard lies where its provisioning looks, and Prometheus is where the data source asks."""
+    compose = (ROOT / "deploy/docker/compose.monitoring.yaml").read_text()
+    provider = (ROOT / "deploy/grafana/provisioning/dashboards/scailookup.yaml").read_text()
+    source = (ROOT / "deploy/grafana/provisioning/datasources/scailookup.yaml").read_text()
+    mounts = dict(re.findall(r"(?m)^      - (\.\./\S+?):(/\S+):ro$", compose))
+    assert re.findall(r"(?m)^      path: (\S+)$", provider) == [mounts["../grafana/dashboards"]]
+    assert all((ROOT / "deploy/docker" / source).exists() for source in mounts)
+    assert re.findall(r"(?m)^    url: \$\{(\w+)\}$", source) == ["PROMETHEUS_URL"]
+    assert "\n      PROMETHEUS_URL: http://prometheus:9090\n" in compose
+
+
+def test_prometheus_asks_the_nodes_of_the_guide() -> None:
+    """Its targets are the admin listeners of docs/deploying.md; for containers the guide replaces each."""
+    config = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
+    guide = (ROOT / "docs/deploying.md").read_text()
+    targets = re.findall(r"(?m)^          - (\S+:\d+)$", config)
+    assert targets == re.findall(r"SCAILOOKUP_ADMIN=(\S+?)\\n", guide)
+    assert targets == re.findall(r"s/(\S+)/node-\w:8002/", guide)

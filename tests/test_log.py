@@ -12,7 +12,7 @@ from fakes import TEXT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scailookup.log import LEVELS, REDACTED, Scrubber, configure, scrubber
+from scailookup.log import LEVELS, REDACTED, Scrubber, configure, lines_lost, scrubber
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"
 # One process-wide secret of the tests, with every character that JSON escapes.
@@ -303,9 +303,10 @@ def test_a_line_that_cannot_be_written_fails_nobody(stream):
     configure("info", "json", out)
     log = structlog.get_logger()
     log.info("before")
-    out.full = True
+    out.full, before = True, lines_lost()
     log.info("lost")
     log.info("lost")
+    assert lines_lost() == before + 2  # told while nothing can be written, too
     out.full = False
     log.info("after")
     log.info("later")

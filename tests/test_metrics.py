@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import resource
 from pathlib import Path
 
 from scailookup.metrics import BUCKETS, FAMILIES, Metrics, counters, expose, merge
 from scailookup.model import Call
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+DEPLOY = DOCS.parent / "deploy"
 
 
 def call(code: str | None, *, duration: float = 0.02, dropped: int = 0) -> Call:
@@ -39,7 +43,7 @@ def test_requests_are_counted_by_route_status_and_outcome() -> None:
     """Each answered request adds one."""
     metrics = Metrics()
     for _ in range(3):
-        metrics.requested("scaigrid/models", 200, "hit")
+        metrics.requested("scaigrid/models", 200, "hit", 0.001)
     assert 'scailookup_requests_total{outcome="hit",route="scaigrid/models",status="200"} 3.0' in lines(
         metrics
     )
@@ -66,6 +70,44 @@ def test_durations_fall_into_buckets() -> None:
     assert "scailookup_upstream_call_seconds_sum" in text
 
 
+def test_durations_of_requests_are_of_their_route() -> None:
+    """Whatever their status and outcome; the sum is exact."""
+    metrics = Metrics()
+    metrics.requested("scaigrid/models", 200, "hit", 0.0005)
+    metrics.requested("scaigrid/models", 502, "none", 3.0)
+    metrics.requested("healthz", 200, "none", 0.25)
+    found = [
+        line for line in lines(metrics) if "request_seconds" in line and 'route="scaigrid/models"' in line
+    ]
+    for text in ('bucket{le="0.001",route="scaigrid/models"} 1.0', 'le="2.5",route="scaigrid/models"} 1.0'):
+        assert [line for line in found if text in line]
+    assert 'scailookup_request_seconds_count{route="scaigrid/models"} 2.0' in found
+    assert 'scailookup_request_seconds_sum{route="scaigrid/models"} 3.0005' in found
+
+
+def test_descriptors_are_counted() -> None:
+    """One more file is one more; the limit is this process's."""
+    metrics = Metrics()
+    before = metrics.snapshot()["scailookup_process_descriptors"][()][0]
+    with open(os.devnull):
+        found = metrics.snapshot()
+    assert found["scailookup_process_descriptors"] == {(): [before + 1]}
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert found["scailookup_process_descriptors_limit"] == {(): [limit]}
+
+
+def test_figures_are_read_without_a_descriptor_left() -> None:
+    """Who looks at a process in that trouble is told that all are taken."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    metrics = Metrics()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        found = metrics.snapshot()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert found["scailookup_process_descriptors"] == {(): [3]}
+
+
 def test_processes_are_added_up_and_ages_are_the_highest() -> None:
     """Of two processes: sizes and counts are sums, states and ages the worse of the two."""
     first, second = Metrics(), Metrics()
@@ -87,7 +129,7 @@ def test_processes_are_added_up_and_ages_are_the_highest() -> None:
 def test_of_a_process_that_ended_only_counters_stay() -> None:
     """Its memory is free and its cache empty; what it counted was counted."""
     metrics = Metrics()
-    metrics.requested("healthz", 200, "none")
+    metrics.requested("healthz", 200, "none", 0.001)
     kept = counters(metrics.snapshot())
     assert kept["scailookup_requests"] == {("healthz", "200", "none"): [1]}
     assert "scailookup_process_resident_bytes" not in kept
@@ -114,19 +156,36 @@ def test_every_family_is_documented_as_it_is() -> None:
     }
 
 
-def test_alerts_name_only_what_there_is() -> None:
-    """Every figure in an alert's expression is exposed, by its full name and with labels it has."""
-    rules = (DOCS.parent / "deploy/prometheus/scailookup.rules.yml").read_text()
-    expressions = re.findall(r"^ +expr: (.+)$", rules, re.M)
-    assert len(expressions) == rules.count("- alert:")
+def test_every_alert_is_documented() -> None:
+    """`docs/metrics.md` says of each when it fires and what to do, in the order of the rules."""
+    rules = (DEPLOY / "prometheus/scailookup.rules.yml").read_text()
+    rows = re.findall(r"^\| `(Scailookup\w+)` \| [^|]+ \| [^|]+ \|$", (DOCS / "metrics.md").read_text(), re.M)
+    assert rows == re.findall(r"- alert: (\w+)", rules)
+
+
+def expressions() -> list[str]:
+    """What the alerts and the panels of the dashboard ask for."""
+    rules = (DEPLOY / "prometheus/scailookup.rules.yml").read_text()
+    alerts = re.findall(r"^ +expr: (.+)$", rules, re.M)
+    assert len(alerts) == rules.count("- alert:")
+    board = json.loads((DEPLOY / "grafana/dashboards/scailookup.json").read_text())
+    return alerts + [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+
+
+def test_alerts_and_panels_name_only_what_there_is() -> None:
+    """Every figure in an expression is exposed, by its full name and with labels it has."""
     exposed = {
-        family.name + tail: {*family.labels, "instance", "le"}
+        family.name + tail: {*family.labels, "instance", "job", "le"}
         for family in FAMILIES.values()
         for tail in {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[
             family.kind
         ]
     }
-    for expression in expressions:
-        for name, labels in re.findall(r"(scailookup_\w+)(?:\{([^}]*)\})?", expression):
+    for expression in expressions():
+        found = re.findall(r"(scailookup_\w+)(?:\{([^}]*)\})?", expression)
+        assert found or expression.startswith("up{")
+        for name, labels in found:
             assert name in exposed
             assert set(re.findall(r"(\w+)\s*[=!]", labels)) <= exposed[name]
+        named = {label for names in re.findall(r"by \(([^)]*)\)", expression) for label in names.split(", ")}
+        assert named <= set().union(*(exposed[name] for name, _ in found))

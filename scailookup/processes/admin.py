@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from scailookup.errors import IdentityUnavailable, Overloaded
+from scailookup.figures import LOG_FIGURES
 from scailookup.metrics import Metrics, Snapshot, counters, merge
 from scailookup.model import Failure
 from scailookup.processes.channel import State
@@ -32,6 +33,7 @@ class Admin:
         self.web = Web(OpenOnly(), self.metrics)
         self.metrics.watch(
             {
+                **LOG_FIGURES,
                 "scailookup_workers": lambda: {(): sum(1 for worker in workers() if worker.up.is_set())},
                 "scailookup_worker_ends": lambda: {(): self._ends},
             }

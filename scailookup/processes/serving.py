@@ -10,6 +10,7 @@ import structlog
 
 from scailookup.app import Service
 from scailookup.errors import ScailookupError, SettingsError
+from scailookup.figures import LOG_FIGURES
 from scailookup.isolation import reason_of
 from scailookup.metrics import Metrics
 from scailookup.settings import Settings
@@ -34,6 +35,7 @@ class Serving:
     def __init__(self, settings: Settings, make: Make = Service) -> None:
         self._make = make
         self.metrics = Metrics()
+        self.metrics.watch(LOG_FIGURES)
         self.service = make(settings, self.metrics)
         self._next: Service | None = None
         self._retiring: set[asyncio.Task[None]] = set()

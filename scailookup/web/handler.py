@@ -283,8 +283,8 @@ def report_request(
     outcome: str,
 ) -> None:
     """Count one answered request, whichever road it took, and tell of what failed or was slow."""
-    web.metrics.requested(route, status, outcome)
     seconds = perf_counter() - started
+    web.metrics.requested(route, status, outcome, seconds)
     quiet = status < 400 and seconds < SLOW
     if quiet and not web.verbose:
         return

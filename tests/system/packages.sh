@@ -14,6 +14,8 @@ else
     want faketime faketime
     want chromium chromium
     want chromedriver chromium-driver
+    # Prometheus and promtool.
+    want promtool prometheus
 fi
 [ -z "$missing" ] && exit 0
 
