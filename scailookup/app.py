@@ -23,6 +23,7 @@ from scailookup.model import Call, Caller
 from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
+from scailookup.tracing import open_spans
 from scailookup.transport import Circuits, Door, connect
 from scailookup.version import __version__
 from scailookup.web.console import Demo, add_console
@@ -64,8 +65,12 @@ class Service:
         self.plugins = discover(settings, plugins)
         self._circuits = Circuits(settings.circuit)
         tls: dict[str, Tls | None] = {}
+        spans = open_spans(settings.otel_names())
         self._door = Door(
-            lambda name: connect(settings, tls.get(name)), self._observe, circuits=self._circuits
+            lambda name: connect(settings, tls.get(name)),
+            self._observe,
+            circuits=self._circuits,
+            spans=spans,
         )
         self.plugins.add_handlers(Services(settings, self.secrets, self._door), Handler)
         self._observers = Observers(self.plugins.called) if self.plugins.observed else None
@@ -79,6 +84,7 @@ class Service:
         self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
         self.web.verbose = settings.log_level == "debug"
         self.web.microcache = settings.microcache
+        self.web.spans = spans
         ages = Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
         self._shared = self._open_shared(ages)
         self.cache = Memory(ages, shared=self._shared.tier if self._shared else None)

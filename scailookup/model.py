@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from scailookup.answers import Answer, Form, Row, Served
 from scailookup.version import __version__
@@ -91,13 +91,24 @@ class Grant:
     others: tuple[str, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What identifies a request across services: W3C names, ours for the id."""
+class Trace(NamedTuple):
+    """What identifies a request across services: W3C names, ours for the id.
+
+    Where requests are traced ``span`` is the span that these names stand for.
+    """
 
     request_id: str
     traceparent: str | None = None
     tracestate: str | None = None
+    span: Any = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What log events are to bear."""
+        if self.span is None or self.traceparent is None:
+            return {"request_id": self.request_id}
+        _, trace_id, span_id, _ = self.traceparent.split("-")
+        return {"request_id": self.request_id, "trace_id": trace_id, "span_id": span_id}
 
 
 @dataclass(frozen=True, slots=True)

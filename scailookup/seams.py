@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
-from scailookup.model import Errand, Judged, Reply, Request
+from scailookup.model import Call, Errand, Judged, Reply, Request, Trace
 
-__all__ = ["Fetch", "Judge", "Secret", "SecretStore", "Secrets", "WayOut"]
+__all__ = ["Fetch", "Judge", "Secret", "SecretStore", "Secrets", "Spans", "WayOut"]
 
 _T = TypeVar("_T")
 Secret = Mapping[str, str]
@@ -59,3 +59,32 @@ class WayOut(Protocol):
 
     async def call(self, errand: Errand, judge: Judge[_T]) -> _T:
         """Make one call and have ``judge`` read the reply; raises CallFailed or Overloaded."""
+
+
+class Spans(Protocol):
+    """What is told of each request and each upstream call, where they are traced."""
+
+    def begin(self, trace: Trace, seconds_ago: float = 0.0) -> Trace:
+        """A request has come; its trace from now on, which upstream calls belong to."""
+
+    def end(
+        self,
+        trace: Trace,
+        *,
+        route: str,
+        method: str,
+        status: int,
+        error: str | None,
+        tenant: str | None,
+        outcome: str,
+    ) -> None:
+        """The request is answered."""
+
+    def call(self, errand: Errand) -> Errand:
+        """A call begins; it is sent with the trace that the errand has now."""
+
+    def called(self, errand: Errand, call: Call) -> None:
+        """The call of ``errand`` has ended."""
+
+    def close(self, seconds: float) -> None:
+        """Send what is left, within ``seconds``; blocks for as long."""

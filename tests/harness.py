@@ -378,7 +378,7 @@ def fetch(
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment without anything that could configure the product, plus settings."""
-    foreign = ("SCAI", "VAULT", "BAO", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    foreign = ("SCAI", "OTEL", "VAULT", "BAO", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
     return kept | {"SCAILOOKUP_ADMIN": "127.0.0.1:0"} | dict(settings)
 

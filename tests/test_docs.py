@@ -74,7 +74,7 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_every_setting_is_documented(name: str) -> None:
     """A row of a table begins with it."""
-    assert re.search(rf"^\| `{name}` \|", read("settings.md"), re.MULTILINE)
+    assert re.search(rf"^\| `{re.escape(name)}` \|", read("settings.md"), re.MULTILINE)
 
 
 def test_every_documented_setting_is_known() -> None:

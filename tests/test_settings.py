@@ -303,7 +303,20 @@ def test_no_secret_in_a_repr(name):
 def test_all_secrets_are_known_for_scrubbing():
     """Every secret setting is handed to the scrubber."""
     kinds = {name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation)}
+    kinds -= {"otel"}  # many names at once; its own test is below
     assert (set(SECRETS.values()), [MARK]) == (kinds, settings(SCAIGRID_API_KEY=MARK).secrets())
+
+
+def test_what_opentelemetry_is_told():
+    """Its names are kept for it as they are, shown to nobody, and a collector's key is scrubbed."""
+    found = settings(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318",
+        OTEL_EXPORTER_OTLP_HEADERS=f"x-team=blue,authorization=Bearer%20{MARK}",
+        OTEL_SERVICE_NAME="",
+    )
+    assert {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"} == set(found.otel_names())
+    assert (True, False) == (f"Bearer {MARK}" in found.secrets(), MARK in repr(found))
+    assert "http://collector:4318" not in found.secrets()
 
 
 # The shared cache

@@ -14,6 +14,7 @@ from scailookup.figures import LOG_FIGURES
 from scailookup.isolation import reason_of
 from scailookup.metrics import Metrics
 from scailookup.settings import Settings
+from scailookup.tracing import close_spans
 from scailookup.web.listener import Listener, listener
 
 __all__ = ["Serving"]
@@ -105,6 +106,7 @@ class Serving:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.service.close()
+        await close_spans()
         _log.info("stopped")
 
 

@@ -66,8 +66,10 @@ def load(
         unknown = [name for name in own if not name.startswith(theirs)]
         if unknown:
             raise SettingsError(unknown_line(unknown))
+    otel = {n: v for n, v in values.items() if n.startswith("OTEL_") and v}
     # An empty value is the same as none: compose files and unit files write them so.
-    wanted = {k: v for k, v in values.items() if k in _KNOWN and v != ""}
+    wanted: dict[str, Any] = {k: v for k, v in values.items() if k in _KNOWN and v != ""}
+    wanted |= {"OTEL_*": otel} if otel else {}
     if overrides:
         try:
             _build(wanted)

@@ -7,7 +7,7 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     trace_plugins: Flag = _name("SCAILOOKUP_TRACE_PLUGINS", False)
     workers: int = _name("SCAILOOKUP_WORKERS", 1, ge=1, le=512)
     proxy: Secret | None = _name("SCAILOOKUP_PROXY")
+    otel: dict[str, SecretStr] = _name("OTEL_*", {})
     log_level: Literal["debug", "info", "warning", "error"] = _name("SCAILOOKUP_LOG_LEVEL", "info")
     log_format: Literal["json", "console"] | None = _name("SCAILOOKUP_LOG_FORMAT")
 
@@ -250,6 +251,8 @@ class Settings(BaseSettings):
         """Every secret value the settings hold, for scrubbing; of an address its password besides."""
         values = (getattr(self, name) for name in type(self).model_fields)
         found = [v.get_secret_value() for v in values if isinstance(v, SecretStr)] + self._own.secrets()
+        headers = [v.get_secret_value() for n, v in self.otel.items() if n.endswith("_HEADERS")]
+        found += [word for text in headers for pair in text.split(",") for word in _words(pair)]
         return [*found, *(word for url in (self.cache_url, self.proxy) for word in passwords(url))]
 
     @property
@@ -257,6 +260,10 @@ class Settings(BaseSettings):
         """Everything that says which secret store is meant, and how we come in."""
         names = (name for name in type(self).model_fields if name.startswith(("vault_", "scaivault_")))
         return (self.secrets_file, *(getattr(self, name) for name in names))
+
+    def otel_names(self) -> dict[str, str]:
+        """The ``OTEL_*`` names, for the SDK that reads them; a value may be a collector's key."""
+        return {name: value.get_secret_value() for name, value in self.otel.items()}
 
     def warnings(self) -> list[str]:
         """What works and is probably not meant."""
@@ -303,3 +310,9 @@ def _file_problems(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return [f"SCAILOOKUP_SECRETS_FILE: {path} is not TOML"]
     return []
+
+
+def _words(pair: str) -> list[str]:
+    """The value of a ``name=value`` of OpenTelemetry's, as it stands and as it is sent."""
+    value = pair.partition("=")[2].strip()
+    return [value, unquote(value)] if value else []

@@ -15,7 +15,7 @@ from scailookup.errors import CallFailed
 from scailookup.log import scrubber
 from scailookup.model import Call, Errand, Judged, Reply
 from scailookup.replies import launder
-from scailookup.seams import Fetch, Judge
+from scailookup.seams import Fetch, Judge, Spans
 from scailookup.transport.circuit import Circuits
 from scailookup.transport.gate import Gate
 
@@ -41,10 +41,12 @@ class Door:
         *,
         places: int = PLACES,
         circuits: Circuits | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self._connect = connect
         self._observe = observe
         self._places = places
+        self._spans = spans
         self._circuits = circuits or Circuits(0)
         self._log = structlog.get_logger("scailookup.upstream").bind()
         self._clients: dict[str, Fetch] = {}
@@ -87,6 +89,8 @@ class Door:
         judged: Judged[_T] | None = None
         status: int | None = None
         code: str | None = "internal"
+        if self._spans is not None:
+            errand = self._spans.call(errand)
         try:
             reply = await self._client(errand.upstream)(errand.request(), deadline=errand.deadline)
             status = reply.status
@@ -104,6 +108,7 @@ class Door:
             seconds = monotonic() - started
             gate.leave(seconds)
             self._report(
+                errand,
                 Call(
                     upstream=errand.upstream,
                     lookup=errand.lookup,
@@ -118,7 +123,7 @@ class Door:
                     dropped=judged.dropped if judged else None,
                     duration=seconds,
                     request_id=errand.trace.request_id,
-                )
+                ),
             )
 
     def _client(self, upstream: str) -> Fetch:
@@ -126,7 +131,7 @@ class Door:
             self._clients[upstream] = self._connect(upstream)
         return self._clients[upstream]
 
-    def _report(self, call: Call) -> None:
+    def _report(self, errand: Errand, call: Call) -> None:
         say = self._log.info if call.code is None else self._log.warning
         say(
             "upstream_call",
@@ -145,6 +150,8 @@ class Door:
             request_id=call.request_id,
         )
         self._observe(call)
+        if self._spans is not None:
+            self._spans.called(errand, call)
 
     async def close(self) -> None:
         """Close every client."""

@@ -28,7 +28,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from scailookup.errors import ScailookupError
 from scailookup.lookup import Bound, Launched, Lookups, parse_values
 from scailookup.model import Caller, Served, Trace
-from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, request_id_of, trace_of
+from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, trace_of
 from scailookup.web.lookups import LookupHandler
 from scailookup.web.plain import Head, plain_head
 from scailookup.web.reply import long_to_pack, lookup_reply, pack_beforehand
@@ -42,10 +42,10 @@ _BASE = [f"{name}: {value}" for name, value in BASE_HEADERS]
 
 
 class Untold(NamedTuple):
-    """A failure of the short way, which the ordinary road has to tell; upstream and log know its id."""
+    """A failure of the short way, which the ordinary road has to tell; upstream and log know its ids."""
 
     failure: Exception
-    request_id: str
+    trace: Trace
 
 
 class Question(NamedTuple):
@@ -132,11 +132,11 @@ class Front(HTTPServerConnectionDelegate):
         place = lookups.place(question.bound, question.caller)
         served = None if place is None else lookups.held(place)
         if served is not None and not long_to_pack(served, fields):
-            return self._send(question, served, stream)
-        trace = trace_of(question.head)
-        # What a task logs carries the id of the request that began it.
+            return self._send(question, served, stream, self._trace(question))
+        trace = self._trace(question)
+        # What a task logs carries the ids of the request that began it.
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=trace.request_id)
+        structlog.contextvars.bind_contextvars(**trace.names)
         question.routes.web.busy += 1
         launched = None if place is None or served is not None else lookups.launch(place, trace)
         if launched is None:
@@ -158,11 +158,18 @@ class Front(HTTPServerConnectionDelegate):
             answered.set_result(None)
         elif task.exception() is None and not long_to_pack(task.result(), question.head.fields):
             question.routes.web.busy -= 1
-            answered.set_result(
-                self._send(question, launched.flight.landed(), stream, launched.trace.request_id)
-            )
+            answered.set_result(self._send(question, launched.flight.landed(), stream, launched.trace))
         else:
             answered.set_result(self._follow(question, stream, launched.trace, launched.settled()))
+
+    def _trace(self, question: Question) -> Trace:
+        trace, spans = trace_of(question.head), question.routes.web.spans
+        if spans is None:
+            return trace
+        begun: Trace = spans.begin(trace, perf_counter() - question.started)
+        # A hit logs nothing on its way, but the event of a slow one must not bear another's ids.
+        structlog.contextvars.bind_contextvars(**begun.names)
+        return begun
 
     def _follow(
         self, question: Question, stream: IOStream, trace: Trace, asking: Coroutine[Any, Any, Served]
@@ -175,15 +182,13 @@ class Front(HTTPServerConnectionDelegate):
         try:
             served = await asking
             await pack_beforehand(served, question.head.fields)
-            return self._send(question, served, stream, trace.request_id)
+            return self._send(question, served, stream, trace)
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
-            return Untold(exc, trace.request_id)
+            return Untold(exc, trace)
         finally:
             question.routes.web.busy -= 1
 
-    def _send(
-        self, question: Question, served: Served, stream: IOStream, request_id: str | None = None
-    ) -> Future[Any] | None:
+    def _send(self, question: Question, served: Served, stream: IOStream, trace: Trace) -> Future[Any] | None:
         """Write the answer, with the headers of the ordinary road in their order; None when it has left."""
         fields, web = question.head.fields, question.routes.web
         reply = lookup_reply(
@@ -195,13 +200,12 @@ class Front(HTTPServerConnectionDelegate):
             microcache=web.microcache,
             expires=question.caller.expires,
         )
-        request_id = request_id or request_id_of(question.head)
         lines = [
             _STATUS[reply.status],
             f"Server: {SERVER}",
             f"Date: {self._now()}",
             *self._base,
-            f"X-Request-Id: {request_id}",
+            f"X-Request-Id: {trace.request_id}",
             *[f"{name}: {value}" for name, value in reply.headers],
             "\r\n",
         ]
@@ -217,7 +221,7 @@ class Front(HTTPServerConnectionDelegate):
             error=None,
             caller=question.caller,
             started=question.started,
-            request_id=request_id,
+            trace=trace,
             outcome=served.outcome,
         )
         return None if left is None or left.done() else left
@@ -241,15 +245,16 @@ class _Telling(HTTPMessageDelegate):
         self._handler: HTTPMessageDelegate | None = None
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
-        # The id that the upstream and the log have seen already.
-        headers["X-Request-Id"] = self._untold.request_id
+        # The ids that the upstream and the log have seen already.
+        failure, trace = self._untold
+        headers["X-Request-Id"] = trace.request_id
         request = HTTPServerRequest(
             connection=self._connection,
             server_connection=self._server,
             start_line=start_line,
             headers=headers,
         )
-        self._handler = self._routes.find_handler(request, failure=self._untold.failure)
+        self._handler = self._routes.find_handler(request, failure=failure, trace=trace)
 
     def finish(self) -> None:
         assert self._handler is not None

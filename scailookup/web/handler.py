@@ -25,6 +25,7 @@ from scailookup.errors import (
 from scailookup.history import History
 from scailookup.metrics import Metrics
 from scailookup.model import Caller, Trace
+from scailookup.seams import Spans
 from scailookup.web.guard import ANY_CALLER, OPEN, Guard, Need, Permission, Role
 from scailookup.web.plain import Fields
 
@@ -65,6 +66,7 @@ class Web:
     ``verbose`` says whether debug events are wanted: on the way of a hit putting one together
     for nothing would show. ``microcache`` is how many seconds a proxy may keep a fresh answer; at 0
     it is told nothing. ``leaving`` says that the process ends, and each answer its connection.
+    ``spans`` is told of requests where they are traced.
     """
 
     guard: Guard
@@ -75,6 +77,7 @@ class Web:
     history: History = field(default_factory=History)
     microcache: int = 0
     leaving: bool = False
+    spans: Spans | None = None
 
 
 _boot = secrets.token_hex(8)
@@ -105,15 +108,18 @@ class Handler(RequestHandler):
 
     A subclass implements ``get``, ``post`` and so on, raises ScailookupErrors, and
     ends with ``send``. HEAD is GET without the body. ``self.caller`` is who asks
-    (None on an open route), ``self.trace`` the request's ids. ``operations`` holds, by
-    method in lower case, what OpenAPI is to say of it besides: ``requestBody``, ``responses``.
+    (None on an open route), ``self.trace`` the request's ids; ``traced`` says whether it may
+    have a span. ``operations`` holds, by method in lower case, what OpenAPI is to say of it
+    besides: ``requestBody``, ``responses``.
     """
 
     needs: ClassVar[Mapping[str, Need]] = {}
     max_body: ClassVar[int] = 0
+    traced: ClassVar[bool] = True
     operations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     web: Web
     route_name: str
+    trace: Trace
     caller: Caller | None = None
     outcome: str = "none"
 
@@ -122,6 +128,8 @@ class Handler(RequestHandler):
         self.web = web
         self.route_name = route_name
         self.started = perf_counter()
+        if web.spans is not None and self.traced and "trace" not in options:
+            self.trace = web.spans.begin(self.trace)
         for name, value in options.items():
             setattr(self, name, value)
         self.web.busy += 1
@@ -140,7 +148,7 @@ class Handler(RequestHandler):
     async def prepare(self) -> None:
         """Ids, CORS, method, body size, caller, permission: in this order, before any handler runs."""
         structlog.contextvars.clear_contextvars()  # a keep-alive connection keeps its context
-        structlog.contextvars.bind_contextvars(request_id=self.trace.request_id)
+        structlog.contextvars.bind_contextvars(**self.trace.names)
         allowed = self._cors()
         method = self.request.method or ""
         if method == "OPTIONS" and allowed:
@@ -265,7 +273,7 @@ class Handler(RequestHandler):
             error=getattr(self, "error", None),
             caller=self.caller,
             started=self.started,
-            request_id=self.trace.request_id,
+            trace=self.trace,
             outcome=self.outcome,
         )
 
@@ -279,12 +287,17 @@ def report_request(
     error: str | None,
     caller: Caller | None,
     started: float,
-    request_id: str,
+    trace: Trace,
     outcome: str,
 ) -> None:
     """Count one answered request, whichever road it took, and tell of what failed or was slow."""
     seconds = perf_counter() - started
     web.metrics.requested(route, status, outcome, seconds)
+    if trace.span is not None and web.spans is not None:
+        tenant = caller.tenant if caller else None
+        web.spans.end(
+            trace, route=route, method=method, status=status, error=error, tenant=tenant, outcome=outcome
+        )
     quiet = status < 400 and seconds < SLOW
     if quiet and not web.verbose:
         return
@@ -298,7 +311,7 @@ def report_request(
         cache=outcome,
         tenant=caller.tenant if caller else None,
         duration_ms=round(seconds * 1000, 1),
-        request_id=request_id,
+        request_id=trace.request_id,
     )
 
 

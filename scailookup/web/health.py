@@ -24,6 +24,7 @@ class Failed(Protocol):
 class HealthHandler(Handler):
     """The process runs."""
 
+    traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
 
     async def get(self) -> None:
@@ -34,6 +35,7 @@ class HealthHandler(Handler):
 class ReadyHandler(Handler):
     """The process can serve: it has ScaiKey's keys, or can get them."""
 
+    traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
     ready: Callable[[], Awaitable[None]]
     plugins: Failed
@@ -48,6 +50,7 @@ class ReadyHandler(Handler):
 class MetricsHandler(Handler):
     """What Prometheus reads."""
 
+    traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
     gather: Callable[[], Awaitable[Snapshot]]
 

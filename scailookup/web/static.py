@@ -70,6 +70,7 @@ def read(folder: str, name: str) -> StaticFile:
 class StaticHandler(Handler):
     """GET one file. Open: it is the same for everybody and holds nothing of anybody."""
 
+    traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
     file: StaticFile
     headers: Mapping[str, str]
