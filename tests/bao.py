@@ -128,8 +128,9 @@ class Bao:
         return sum("permission denied" in entry.get("error", "") for entry in self._answered())
 
     def _answered(self) -> list[dict[str, Any]]:
-        lines = self.audit.read_text().splitlines() if self.audit.exists() else []
-        entries = [json.loads(line) for line in lines]
+        text = self.audit.read_text() if self.audit.exists() else ""
+        # The last line may still be on its way.
+        entries = [json.loads(line) for line in text.split("\n")[:-1]]
         return [entry for entry in entries if entry["type"] == "response"]
 
     def _start_once(self) -> bool:
