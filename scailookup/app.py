@@ -159,6 +159,7 @@ class Service:
                 secrets=self.secrets,
                 keys=self._keys,
                 circuits=self._circuits,
+                door=self._door,
                 plugins=self.plugins,
                 web=self.web,
             )

@@ -11,7 +11,7 @@ from scailookup.log import lines_lost
 from scailookup.metrics import Reader
 from scailookup.plugins import Plugins
 from scailookup.secrets import HeldSecrets
-from scailookup.transport import Circuits, address_of
+from scailookup.transport import Circuits, Door, address_of
 from scailookup.web.handler import Web
 
 if TYPE_CHECKING:
@@ -24,7 +24,14 @@ LOG_FIGURES: Mapping[str, Reader] = {"scailookup_log_lines_lost": lambda: {(): l
 
 
 def figures(
-    *, cache: Memory, secrets: HeldSecrets, keys: KeySet, circuits: Circuits, plugins: Plugins, web: Web
+    *,
+    cache: Memory,
+    secrets: HeldSecrets,
+    keys: KeySet,
+    circuits: Circuits,
+    door: Door,
+    plugins: Plugins,
+    web: Web,
 ) -> Mapping[str, Reader]:
     """Readers for ``Metrics.watch``, each a name in ``FAMILIES``."""
 
@@ -37,6 +44,8 @@ def figures(
         "scailookup_cache_entries": lambda: {(): len(cache)},
         "scailookup_cache_evictions": lambda: {(): cache.evicted},
         "scailookup_flights_joined": lambda: {(): cache.joined},
+        "scailookup_upstream_calls_busy": lambda: {(name,): g.busy for name, g in door.gates.items()},
+        "scailookup_upstream_calls_waiting": lambda: {(name,): g.waiting for name, g in door.gates.items()},
         "scailookup_circuit_open": open_now,
         "scailookup_circuits_open": lambda: {(): len(circuits.refused())},
         "scailookup_secret_reads": lambda: _outcomes(secrets.reads, secrets.failures),

@@ -72,6 +72,13 @@ FAMILIES = {
         Family("scailookup_request_seconds", "Duration of answered requests.", ("route",), "histogram"),
         Family("scailookup_upstream_calls", "Finished upstream calls.", (*_UPSTREAM, "status", "code")),
         Family("scailookup_upstream_call_seconds", "Duration of upstream calls.", _UPSTREAM, "histogram"),
+        Family("scailookup_upstream_calls_busy", "Upstream calls under way.", _UPSTREAM[:1], "gauge"),
+        Family(
+            "scailookup_upstream_calls_waiting",
+            "Upstream calls that wait for a place.",
+            _UPSTREAM[:1],
+            "gauge",
+        ),
         Family("scailookup_rows_dropped", "Records of upstreams that could not be read.", _UPSTREAM),
         Family("scailookup_cache_bytes", "What answers held in memory weigh.", kind="gauge"),
         Family("scailookup_cache_entries", "Answers held in memory.", kind="gauge"),

@@ -183,3 +183,22 @@ async def test_cancelled_as_the_turn_comes_with_nobody_behind():
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert None is await gate.enter(soon())
+
+
+async def test_what_is_told_of_it():
+    """Places taken and callers in line; who has gone away is in none, and a place handed on stays taken."""
+    gate, order = Gate(2), []
+    tasks = [entering(gate, order, n, soon()) for n in range(5)]
+    await rest()
+    assert (2, 3) == (gate.busy, gate.waiting)
+    tasks[2].cancel()
+    await rest()
+    assert (2, 2) == (gate.busy, gate.waiting)
+    gate.leave(0.0)
+    await rest()
+    assert (2, 1) == (gate.busy, gate.waiting)
+    for _ in range(3):
+        gate.leave(0.0)
+        await rest()
+    assert (0, 0) == (gate.busy, gate.waiting)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TypeVar
 from urllib.parse import quote_plus, urlsplit
@@ -125,6 +125,11 @@ class Door:
                     request_id=errand.trace.request_id,
                 ),
             )
+
+    @property
+    def gates(self) -> Mapping[str, Gate]:
+        """The places of each upstream that was called."""
+        return self._gates
 
     def _client(self, upstream: str) -> Fetch:
         if upstream not in self._clients:

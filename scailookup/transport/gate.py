@@ -56,6 +56,16 @@ class Gate:
                 return
         self._free += 1
 
+    @property
+    def busy(self) -> int:
+        """How many places are taken."""
+        return self._places - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return sum(not turn.done() for turn in self._queue)
+
     def _give_back(self, turn: asyncio.Future[None]) -> None:
         if turn.done() and not turn.cancelled():
             self.leave(self._mean)  # the turn came in the same moment as the end
