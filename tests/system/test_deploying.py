@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from bao import free_port
 from contract.support import API_MODELS, AUDIENCE, Issuer, Upstream, environment
 
 from .edge import ROOT
+from .load import until
 
 NOTHING = "#!/bin/sh\n"
 # The product reads its own file below /etc; here that lies elsewhere.
@@ -48,6 +50,13 @@ def run(name):
     if name == "nginx":
         subprocess.check_call([root / "bin/nginx"])  # puts itself behind, and writes the file
         return
+    if name == "redis-server":
+        quiet = {{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}}
+        made = subprocess.Popen([name, root / "etc/redis/redis.conf"], **quiet)
+        file.write_text(str(made.pid))
+        while subprocess.call(["redis-cli", "-p", "{redis}", "ping"], **quiet):
+            time.sleep(0.02)
+        return
     unit, instance = name.split("@")
     text = (root / "etc/systemd/system" / (unit + "@.service")).read_text().replace("%i", instance)
     command = re.search(r"^ExecStart=(.*)$", text, re.M)[1].split()
@@ -67,7 +76,8 @@ class Machine:
     def __init__(self, root: Path, issuer: Issuer, grid: Upstream) -> None:
         self.root, self.issuer = root, issuer
         self.port = free_port()
-        ports = {name: free_port() for name in ("8001", "8002", "8011", "8012")}
+        ports = {name: free_port() for name in ("8001", "8002", "8011", "8012", "6379")}
+        self.redis = ports["6379"]
         self._moves = [
             (r"(?<![\w.])/(etc|opt|run)/", rf"{root}/\1/"),
             (r"/var/log/nginx/", f"{root}/run/"),
@@ -84,10 +94,14 @@ class Machine:
         ]
         for name in ("modules-enabled", "sites-available", "sites-enabled", "conf.d"):
             (root / "etc/nginx" / name).mkdir(parents=True)
-        for name in ("bin", "run", "opt/scailookup/bin", "etc/systemd/system", "tree"):
+        for name in ("bin", "run", "opt/scailookup/bin", "etc/systemd/system", "etc/redis", "tree"):
             (root / name).mkdir(parents=True)
         for name in ("nginx.conf", "mime.types"):
             (root / "etc/nginx" / name).write_text(self.moved((Path("/etc/nginx") / name).read_text()))
+        # Debian's own is for the user of Redis alone to read.
+        (root / "etc/redis/redis.conf").write_text(
+            f"bind 127.0.0.1\nport {self.redis}\ndir {root}/run\nsave 3600 1\n"
+        )
         for path in (ROOT / "deploy").rglob("*"):
             copy = root / "tree" / path.relative_to(ROOT)
             if path.is_dir():
@@ -101,7 +115,7 @@ class Machine:
         nginx = subprocess.run(
             ["sh", "-c", "command -v nginx || echo /usr/sbin/nginx"], capture_output=True, text=True
         ).stdout.strip()
-        filled = {"root": self.root, "python": sys.executable, "nginx": nginx}
+        filled = {"root": self.root, "python": sys.executable, "nginx": nginx, "redis": self.redis}
         scripts = {f"bin/{name}": NOTHING for name in ("apt-get", "useradd", "chown", "python3")}
         scripts |= {"bin/systemctl": SYSTEMCTL, "bin/nginx": NGINX}
         scripts |= {"opt/scailookup/bin/pip": NOTHING, "opt/scailookup/bin/scailookup": SCAILOOKUP}
@@ -167,7 +181,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_the_page_leads_to_a_running_pair(machine: Machine) -> None:
-    """From the first command to the last: a pair that answers, then a microcache, then an update."""
+    """From the first command to the last: a pair with one cache, then a microcache, then an update."""
     *pair, asking, microcache, update = blocks()
     for block in pair:
         machine.run(block)
@@ -175,6 +189,9 @@ def test_the_page_leads_to_a_running_pair(machine: Machine) -> None:
     assert '"unauthenticated"' in machine.run(asking)
     token = f"Authorization: Bearer {machine.issuer.token()}"
     assert '"a/model"' in machine.ask("-H", token)
+    with redis.Redis(port=machine.redis) as shared:
+        until(lambda: shared.keys("scailookup:1:*:entry"))
+        assert {"save": ""} == shared.config_get("save")
     assert 0o640 == stat.S_IMODE((machine.root / "etc/scailookup/scailookup.env").stat().st_mode)
     machine.run(microcache)
     assert "nginx; hit" not in machine.ask("-H", token)
