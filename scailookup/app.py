@@ -30,6 +30,7 @@ from scailookup.web.console import Demo, add_console
 from scailookup.web.explain import add_explain
 from scailookup.web.front import Front
 from scailookup.web.handler import Guard, Handler, Web
+from scailookup.web.overload import Overload
 from scailookup.web.site import admin_site, public_site
 from scailookup.web.upstreams import add_upstreams
 
@@ -71,6 +72,7 @@ class Service:
             self._observe,
             circuits=self._circuits,
             spans=spans,
+            max_wait=settings.max_wait,
         )
         self.plugins.add_handlers(Services(settings, self.secrets, self._door), Handler)
         self._observers = Observers(self.plugins.called) if self.plugins.observed else None
@@ -85,6 +87,7 @@ class Service:
         self.web.verbose = settings.log_level == "debug"
         self.web.microcache = settings.microcache
         self.web.spans = spans
+        self.web.overload = Overload(settings.max_wait, settings.max_connections)
         ages = Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
         self._shared = self._open_shared(ages)
         self.cache = Memory(ages, shared=self._shared.tier if self._shared else None)
@@ -153,6 +156,7 @@ class Service:
 
     def start(self) -> None:
         """Begin what runs beside requests."""
+        self.web.overload.start()
         self.metrics.watch(
             figures(
                 cache=self.cache,
@@ -180,6 +184,7 @@ class Service:
 
     async def close(self) -> None:
         """Close every client; nobody asks any more."""
+        self.web.overload.stop()
         await self._lookups.close()
         await self._door.close()
         await self._fetch.close()

@@ -54,6 +54,9 @@ def figures(
         "scailookup_signing_key_age_seconds": lambda: _known(keys.age),
         "scailookup_plugins_failed": lambda: {(): len(plugins.failed)},
         "scailookup_requests_busy": lambda: {(): web.busy},
+        "scailookup_turned_away": lambda: {(reason,): n for reason, n in web.overload.turned_away.items()},
+        "scailookup_connections_cut": lambda: {(reason,): n for reason, n in web.overload.cut.items()},
+        "scailookup_wait_seconds": lambda: {(): web.overload.wait},
     }
 
 

@@ -202,3 +202,45 @@ async def test_what_is_told_of_it():
         await rest()
     assert (0, 0) == (gate.busy, gate.waiting)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_line_that_does_not_end_is_short():
+    """Half a second after it formed, who would wait longer than allowed is refused, deadline or not."""
+    gate = Gate(1, 0.2)
+    await gate.enter(soon())
+    gate.leave(1.0)
+    await gate.enter(soon())
+    waiting = [asyncio.ensure_future(gate.enter(soon())) for _ in range(3)]
+    await rest()
+    assert not any(task.done() for task in waiting)  # a burst
+
+    refused = []
+
+    async def one_more() -> None:
+        try:
+            async with asyncio.timeout(0.02):
+                await gate.enter(soon())
+        except Overloaded as exc:
+            refused.append(exc)
+        except TimeoutError:
+            pass
+
+    while not refused:
+        await one_more()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert refused
+
+
+async def test_calls_that_hang_are_seen_before_they_end():
+    """None has ended, but each has lasted: who would have to wait as long as that is refused."""
+    gate = Gate(1)
+    await gate.enter(soon())
+    first = asyncio.ensure_future(gate.enter(soon()))
+    await asyncio.sleep(0.3)
+    second = asyncio.ensure_future(gate.enter(soon(0.5)))
+    await rest()
+    assert isinstance(second.exception(), Overloaded)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)

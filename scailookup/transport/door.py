@@ -22,7 +22,7 @@ from scailookup.transport.gate import Gate
 __all__ = ["ATTEMPTS", "PLACES", "Door", "address_of"]
 
 ATTEMPTS = 2
-PLACES = 64
+PLACES = 256
 _PAUSE = 0.05
 _T = TypeVar("_T")
 
@@ -40,6 +40,7 @@ class Door:
         observe: Callable[[Call], None],
         *,
         places: int = PLACES,
+        max_wait: float = 0.0,
         circuits: Circuits | None = None,
         spans: Spans | None = None,
     ) -> None:
@@ -47,6 +48,7 @@ class Door:
         self._observe = observe
         self._places = places
         self._spans = spans
+        self._max_wait = max_wait
         self._circuits = circuits or Circuits(0)
         self._log = structlog.get_logger("scailookup.upstream").bind()
         self._clients: dict[str, Fetch] = {}
@@ -82,7 +84,9 @@ class Door:
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, errand: Errand, judge: Judge[_T], attempt: int) -> _T:
-        gate = self._gates.setdefault(errand.upstream, Gate(self._places))
+        gate = self._gates.get(errand.upstream)
+        if gate is None:
+            gate = self._gates[errand.upstream] = Gate(self._places, self._max_wait)
         await gate.enter(errand.deadline)
         started = monotonic()
         reply: Reply | None = None

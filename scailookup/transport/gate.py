@@ -13,27 +13,44 @@ __all__ = ["Gate"]
 _WEIGHT = 0.2
 
 
+# Seconds after which a line that was never empty is no burst: whoever joins it only makes it longer.
+_BURST = 0.5
+
+
 class Gate:
     """``places`` calls at a time; the rest waits, but never past its deadline.
 
     A caller whose wait would foreseeably pass its deadline is sent away at once
-    instead of being kept waiting for nothing.
+    instead of being kept waiting for nothing. In a line that does not end, ``max_wait``
+    (seconds, 0: any) takes the deadline's place: all places are taken then with or
+    without a long line before them.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, max_wait: float = 0.0) -> None:
         self._free = places
+        self._max_wait = max_wait
+        self._moved = 0.0  # when the last place was given or taken
+        self._formed = 0.0  # when the line was last empty
         self._places = places
         self._queue: deque[asyncio.Future[None]] = deque()
         self._mean = 0.0
 
     async def enter(self, deadline: float) -> None:
         """Take a place before ``deadline`` (loop time); raises Overloaded."""
+        loop = asyncio.get_running_loop()
         if self._free > 0:
             self._free -= 1
+            if not self._free:
+                self._moved = loop.time()
             return
-        loop = asyncio.get_running_loop()
-        left = deadline - loop.time()
-        if self._mean * (len(self._queue) + 1) / self._places >= left:
+        now = loop.time()
+        if not self._queue:
+            self._formed = now
+        # Each call under way is older than the last move: those of a hanging upstream grow longer as we look.
+        each = max(self._mean, now - self._moved)
+        wait = each * (len(self._queue) + 1) / self._places
+        standing = self._max_wait and now - self._formed > _BURST
+        if wait >= (min(self._max_wait, deadline - now) if standing else deadline - now):
             raise self._full()
         turn: asyncio.Future[None] = loop.create_future()
         self._queue.append(turn)
@@ -53,6 +70,7 @@ class Gate:
             turn = self._queue.popleft()
             if not turn.done():
                 turn.set_result(None)
+                self._moved = asyncio.get_running_loop().time()
                 return
         self._free += 1
 

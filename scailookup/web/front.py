@@ -28,8 +28,9 @@ from tornado.iostream import IOStream, StreamClosedError
 from scailookup.errors import ScailookupError
 from scailookup.lookup import Bound, Launched, Lookups, parse_values
 from scailookup.model import Caller, Served, Trace
-from scailookup.web.handler import BASE_HEADERS, SERVER, report_request, trace_of
+from scailookup.web.handler import BASE_HEADERS, SERVER, Web, report_request, trace_of
 from scailookup.web.lookups import LookupHandler
+from scailookup.web.overload import Overload
 from scailookup.web.plain import Head, plain_head
 from scailookup.web.reply import long_to_pack, lookup_reply, pack_beforehand
 from scailookup.web.router import Routes, Target
@@ -70,6 +71,8 @@ class Front(HTTPServerConnectionDelegate):
     def __init__(self, routes: Routes, *, short: bool = True) -> None:
         self._routes = routes
         self._short = short
+        # The operator's own listener turns nobody away.
+        self.overload = routes.web.overload if short else Overload()
         self._second = 0
         self._date = ""
         self._base = _BASE
@@ -80,7 +83,13 @@ class Front(HTTPServerConnectionDelegate):
 
     def lead_to(self, other: Front) -> None:
         """Answer from the next request on as ``other`` does; connections that wait for one stay."""
-        self._routes = other._routes
+        self._routes, self.overload = other._routes, other.overload
+
+    @property
+    def web(self) -> Web:
+        """What the routes' handlers have at hand."""
+        found: Web = self._routes.web
+        return found
 
     @property
     def leaving(self) -> bool:

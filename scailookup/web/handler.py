@@ -27,11 +27,13 @@ from scailookup.metrics import Metrics
 from scailookup.model import Caller, Trace
 from scailookup.seams import Spans
 from scailookup.web.guard import ANY_CALLER, OPEN, Guard, Need, Permission, Role
+from scailookup.web.overload import Overload, crowded
 from scailookup.web.plain import Fields
 
 __all__ = [
     "ANY_CALLER",
     "BASE_HEADERS",
+    "EXPOSED",
     "OPEN",
     "SERVER",
     "Guard",
@@ -41,6 +43,8 @@ __all__ = [
     "Permission",
     "Role",
     "Web",
+    "is_request_id",
+    "new_request_id",
     "report_request",
     "request_id_of",
     "trace_of",
@@ -55,7 +59,7 @@ _PREFLIGHT_SECONDS = 600
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Seconds after which an answer that is well is told of all the same.
 SLOW = 1.0
-_EXPOSED = "Age, Cache-Status, ETag, Retry-After, Server-Timing, X-Lookup-Credential, X-Request-ID"
+EXPOSED = "Age, Cache-Status, ETag, Retry-After, Server-Timing, X-Lookup-Credential, X-Request-ID"
 _log = structlog.get_logger("scailookup.web")
 
 
@@ -78,6 +82,7 @@ class Web:
     microcache: int = 0
     leaving: bool = False
     spans: Spans | None = None
+    overload: Overload = field(default_factory=Overload)
 
 
 _boot = secrets.token_hex(8)
@@ -89,7 +94,17 @@ def request_id_of(headers: Fields) -> str:
     given = headers.get_list("X-Request-Id")
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0]
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """An id of ours."""
     return f"{_boot}{next(_serial):016x}"
+
+
+def is_request_id(given: str) -> bool:
+    """Whether a caller's id is well formed."""
+    return _REQUEST_ID.fullmatch(given) is not None
 
 
 def trace_of(headers: Fields) -> Trace:
@@ -109,13 +124,14 @@ class Handler(RequestHandler):
     A subclass implements ``get``, ``post`` and so on, raises ScailookupErrors, and
     ends with ``send``. HEAD is GET without the body. ``self.caller`` is who asks
     (None on an open route), ``self.trace`` the request's ids; ``traced`` says whether it may
-    have a span. ``operations`` holds, by method in lower case, what OpenAPI is to say of it
-    besides: ``requestBody``, ``responses``.
+    have a span. ``always`` answers however many come. ``operations`` holds, by method in lower
+    case, what OpenAPI is to say of it besides: ``requestBody``, ``responses``.
     """
 
     needs: ClassVar[Mapping[str, Need]] = {}
     max_body: ClassVar[int] = 0
     traced: ClassVar[bool] = True
+    always: ClassVar[bool] = False
     operations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     web: Web
     route_name: str
@@ -150,6 +166,7 @@ class Handler(RequestHandler):
         structlog.contextvars.clear_contextvars()  # a keep-alive connection keeps its context
         structlog.contextvars.bind_contextvars(**self.trace.names)
         allowed = self._cors()
+        self._let_in()
         method = self.request.method or ""
         if method == "OPTIONS" and allowed:
             self._preflight()
@@ -162,6 +179,13 @@ class Handler(RequestHandler):
         if method not in ("GET", "HEAD") and need != OPEN and not allowed:
             self._refuse_strangers()
         self.caller = await self.web.guard.admit(self.request.headers, need, self.trace)
+
+    def _let_in(self) -> None:
+        """Turn away what is one too many and could not be turned away by its first line."""
+        stream = getattr(self.request.connection, "stream", None)
+        if self.web.overload.pressed and getattr(stream, "over", False) and not self.always:
+            self.web.overload.turn_away()
+            raise crowded()
 
     def _refuse_strangers(self) -> None:
         """A page of an origin that is not allowed changes nothing, whether a token is asked for or not."""
@@ -191,7 +215,7 @@ class Handler(RequestHandler):
         if len(origin) != 1 or origin[0] not in self.web.cors_origins:
             return False
         self.set_header("Access-Control-Allow-Origin", origin[0])
-        self.set_header("Access-Control-Expose-Headers", _EXPOSED)
+        self.set_header("Access-Control-Expose-Headers", EXPOSED)
         return True
 
     def _preflight(self) -> None:

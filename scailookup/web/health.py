@@ -26,6 +26,7 @@ class HealthHandler(Handler):
 
     traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+    always: ClassVar[bool] = True
 
     async def get(self) -> None:
         """200, always."""
@@ -37,6 +38,7 @@ class ReadyHandler(Handler):
 
     traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+    always: ClassVar[bool] = True
     ready: Callable[[], Awaitable[None]]
     plugins: Failed
 
@@ -52,6 +54,7 @@ class MetricsHandler(Handler):
 
     traced: ClassVar[bool] = False
     needs: ClassVar[Mapping[str, Need]] = {"GET": OPEN}
+    always: ClassVar[bool] = True
     gather: Callable[[], Awaitable[Snapshot]]
 
     async def get(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from time import monotonic
 from typing import Any
 
@@ -14,13 +16,22 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 from scailookup.web.front import Front
+from scailookup.web.overload import Overload
+from scailookup.web.refusal import full
+from scailookup.web.stream import Stream
 from scailookup.web.wire import Connection, Patience, Peer
 
 __all__ = ["Listener", "listener", "url_of"]
 
 # A body sent slowly: seconds until it is given up.
 BODY_SECONDS = 10
-
+_SWEEP_SECONDS = 1.0
+# A connection on which nothing has come for so long may have to make room for another.
+_QUIET_SECONDS = 1.0
+# When there has to be room, so large a share of the connections is looked for at once.
+_SHARE = 16
+_MOST_REFUSALS = 32
+_MOST_LINGERING = 256
 _TELL_SECONDS = 10.0
 _log = structlog.get_logger("scailookup.web")
 
@@ -30,24 +41,30 @@ class _Listening:
 
     One is kept in reserve. When no other is left it is given up for a moment, to take the next
     connection and close it: whoever connects can ask another node at once. Else the connection
-    would wait, and the loop be called for it again and again.
+    would wait, and the loop be called for it again and again. ``takes`` is asked about each
+    connection, and has seen to it when it says no.
     """
 
-    def __init__(self, bound: socket.socket) -> None:
+    def __init__(self, bound: socket.socket, takes: Callable[[socket.socket], bool]) -> None:
         self._bound = bound
+        self._takes = takes
         self.fileno = bound.fileno
         self._spare = os.open(os.devnull, os.O_RDONLY)
         self._told = float("-inf")
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """A connection; BlockingIOError when there is none, or it had to be closed."""
-        try:
-            return self._bound.accept()
-        except OSError as exc:
-            if exc.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-            self._turn_away()
-            raise BlockingIOError from None
+        """A connection; BlockingIOError when there is none, or none that is taken."""
+        for _ in range(_MOST_REFUSALS):
+            try:
+                connection, address = self._bound.accept()
+            except OSError as exc:
+                if exc.errno not in (errno.EMFILE, errno.ENFILE):
+                    raise
+                self._turn_away()
+                break
+            if self._takes(connection):
+                return connection, address
+        raise BlockingIOError
 
     def close(self) -> None:
         """Stop listening."""
@@ -70,14 +87,31 @@ class _Listening:
 
 
 class Listener(HTTPServer):
-    """Tornado's server with connections of our own where a Front answers them."""
+    """Tornado's server without its two system calls around each answer, and with bounds of its own.
+
+    Before a Front there are at most as many connections as its Overload allows. Once a second it
+    looks for clients that do not read what they asked for.
+    """
 
     patience = Patience()
+    # An answer of which hardly anything is taken for so long is not waited for.
+    unread_seconds = 20.0
+    # Beyond so many bytes of answers that nobody takes, patience ends at once.
+    most_unread = 64 * 1024 * 1024
+
+    def initialize(self, *args: Any, **options: Any) -> None:
+        """Tornado's constructor."""
+        super().initialize(*args, **options)
+        self._streams: set[Stream] = set()
+        self._lingering: list[socket.socket] = []
+        self._told = float("-inf")
+        self._unbounded = Overload()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Take connections on these bound sockets, which are ours from now on."""
-        guarded: Any = [_Listening(bound) for bound in sockets]
+        guarded: Any = [_Listening(bound, self._takes) for bound in sockets]
         super().add_sockets(guarded)
+        self._sweep()
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Answers leave in one write: Nagle's algorithm is switched off once, not twice a request."""
@@ -95,7 +129,73 @@ class Listener(HTTPServer):
     @property
     def writing(self) -> bool:
         """Whether an answer is still on its way to somebody."""
-        return any(connection.stream.writing() for connection in self._connections)
+        return any(stream.writing() for stream in self._streams)
+
+    @property
+    def _overload(self) -> Overload:
+        front = self.request_callback
+        return front.overload if isinstance(front, Front) else self._unbounded
+
+    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
+        """Tornado's call for each connection; it would make a stream of another class."""
+        front = self.request_callback
+        if not isinstance(front, Front):
+            super()._handle_connection(connection, address)
+            return
+        stream = Stream(connection, front, self._streams.discard)
+        self._streams.add(stream)
+        try:
+            self.handle_stream(stream, address)
+        except OSError:  # the client has left already
+            stream.close()
+
+    def _takes(self, connection: socket.socket) -> bool:
+        """Whether there is a place for the connection; if need be others make room, or it is refused."""
+        overload = self._overload
+        if len(self._streams) < overload.connections or self._makes_room(overload):
+            return True
+        overload.turned_away["connections"] += 1
+        if monotonic() - self._told > _TELL_SECONDS:
+            self._told = monotonic()
+            _log.warning("connections_full", connections=len(self._streams))
+        self._refuse(connection)
+        return False
+
+    def _makes_room(self, overload: Overload) -> bool:
+        """Close those connections on which nothing has come for longest, as if their time were up."""
+        before = monotonic() - _QUIET_SECONDS
+        quiet = [stream for stream in self._streams if stream.idle and stream.heard <= before]
+        quiet.sort(key=attrgetter("heard"))
+        for stream in quiet[: 1 + len(self._streams) // _SHARE]:
+            overload.cut["idle"] += 1
+            stream.close()
+        return bool(quiet)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        """Say why, and close a moment later: a close at once could overtake what was said."""
+        try:
+            connection.setblocking(False)
+            connection.send(full())
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            connection.close()
+            return
+        self._lingering.append(connection)
+        if len(self._lingering) > _MOST_LINGERING:
+            self._lingering.pop(0).close()
+
+    def _sweep(self, lingered: Iterable[socket.socket] = ()) -> None:
+        """Close what has had its time; ``lingered`` was refused before the last sweep."""
+        for connection in lingered:
+            connection.close()
+        unread = sum([stream.pending for stream in self._streams])
+        patience = self.unread_seconds if unread <= self.most_unread else _SWEEP_SECONDS
+        for stream in [stream for stream in self._streams if stream.stuck(patience)]:
+            self._overload.cut["unread"] += 1
+            stream.close()
+        lingering, self._lingering = self._lingering, []
+        if self._streams or lingering or not self._stopped:
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep, lingering)
 
 
 def listener(site: Any) -> Listener:
