@@ -19,7 +19,7 @@ from tornado.httpclient import AsyncHTTPClient
 from scailookup.app import Service
 from scailookup.demo import data
 from scailookup.demo.answers import ENVELOPES
-from scailookup.demo.guide import guide
+from scailookup.demo.guide import guide, program
 from scailookup.demo.issuer import Issuer, demo_tokens
 from scailookup.demo.platform import ELSEWHERE, Platform
 from scailookup.demo.run import environment, platform_running, run
@@ -613,6 +613,16 @@ def test_the_guide_names_every_token():
     text = guide("http://u", None, "http://p", tokens)
     words = ["http://u", "http://p", *(f"{name.upper()}_TOKEN='t-{name}'" for name in data.USERS)]
     assert all(word in text for word in words)
+
+
+def test_the_guide_calls_the_program_by_its_place_where_its_name_would_not_find_it(tmp_path):
+    """After `make demo` nothing is on the path: lines to paste name the file, quoted for the shell."""
+    own, other = tmp_path / "an environment", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        (folder / "scailookup").touch(mode=0o755)
+    asked = (str(own), str(other), str(tmp_path))
+    assert [program(own, path) for path in asked] == ["scailookup", *[f"'{own}/scailookup'"] * 2]
 
 
 @pytest.mark.gen_test

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+from shutil import which
 
 from scailookup.demo.faults import FAULTS_PATH
 from scailookup.demo.issuer import AUDIENCE
 
-__all__ = ["guide"]
+__all__ = ["guide", "program"]
 
 _TEXT = """\
 scailookup demo: a made-up Scai platform, and the real service in front of it.
@@ -58,19 +62,28 @@ _LOOKUPS = (
 
 _DOCTOR = (
     'printf %s "$ADMIN_TOKEN" | SCAIGRID_BASE_URL="$PLATFORM" SCAIKEY_BASE_URL="$PLATFORM" '
-    f"SCAIKEY_AUDIENCE={AUDIENCE} scailookup doctor --token-file -"
+    f"SCAIKEY_AUDIENCE={AUDIENCE} {{program}} doctor --token-file -"
 )
 
-
-_CALL = 'SCAIKEY_TOKEN="$VIEWER_TOKEN" scailookup call scaigrid/models --url "$URL"'
+_CALL = 'SCAIKEY_TOKEN="$VIEWER_TOKEN" {program} call scaigrid/models --url "$URL"'
 
 
 def _ask(path: str, user: str = "VIEWER") -> str:
     return f'curl -s -H "Authorization: Bearer ${user}_TOKEN" "$URL/api/v1{path}"'
 
 
+def program(bin_dir: Path, path: str | None = None) -> str:
+    """How a shell finds this `scailookup`: by its name where ``path`` leads to it, else by its place."""
+    here = bin_dir / "scailookup"
+    found = which("scailookup", path=path)
+    if not here.exists() or (found is not None and Path(found).samefile(here)):
+        return "scailookup"
+    return quote(str(here))
+
+
 def guide(url: str, admin_url: str | None, upstream: str, tokens: Mapping[str, str]) -> str:
     """The text: what runs where, the tokens as shell variables, and lines to paste."""
+    own = program(Path(sys.executable).parent)
     switch = f'"$PLATFORM{FAULTS_PATH}"'
     faults = (
         f"curl -s -X POST -d '{{\"status\":500}}' {switch}",
@@ -85,6 +98,6 @@ def guide(url: str, admin_url: str | None, upstream: str, tokens: Mapping[str, s
         lookups="\n".join(map(_ask, _LOOKUPS)),
         others="\n".join((_ask("/scaigrid/models", "USER"), _ask("/tenants/me/scaigrid_credentials"))),
         faults="\n".join(faults),
-        doctor=_DOCTOR,
-        call=_CALL,
+        doctor=_DOCTOR.format(program=own),
+        call=_CALL.format(program=own),
     )
