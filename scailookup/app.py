@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING
 
+from scailookup.assembly import guard_of, shared_of, web_of
 from scailookup.cache import Ages, Memory
 from scailookup.credentials import Credentials
 from scailookup.declare import Tls
@@ -14,28 +14,23 @@ from scailookup.errors import Overloaded
 from scailookup.explain import Explainer
 from scailookup.figures import figures, shared_figures
 from scailookup.hookspecs import Services
-from scailookup.identity import KeySet, Permissions, Tokens
+from scailookup.identity import KeySet, Permissions
 from scailookup.isolation import Observers
 from scailookup.log import scrubber
 from scailookup.lookup import Limits, Lookups, ask_me
 from scailookup.metrics import Metrics, Snapshot
-from scailookup.model import Call, Caller
+from scailookup.model import Call
 from scailookup.plugins import discover
 from scailookup.secrets import HeldSecrets, open_store
 from scailookup.settings import Settings
 from scailookup.tracing import open_spans
 from scailookup.transport import Circuits, Door, connect
-from scailookup.version import __version__
 from scailookup.web.console import Demo, add_console
 from scailookup.web.explain import add_explain
 from scailookup.web.front import Front
-from scailookup.web.handler import Guard, Handler, Web
-from scailookup.web.overload import Overload
+from scailookup.web.handler import Handler
 from scailookup.web.site import admin_site, public_site
 from scailookup.web.upstreams import add_upstreams
-
-if TYPE_CHECKING:
-    from scailookup.shared import SharedCache
 
 __all__ = ["Service"]
 
@@ -83,13 +78,11 @@ class Service:
         self._permissions = Permissions(
             settings.permissions, ask_me(self._door, settings.grid_url, settings.deadline)
         )
-        self.web = Web(self._guard(), self.metrics, frozenset(settings.cors_origins))
-        self.web.verbose = settings.log_level == "debug"
-        self.web.microcache = settings.microcache
-        self.web.spans = spans
-        self.web.overload = Overload(settings.max_wait, settings.max_connections)
+        self.web = web_of(settings, guard_of(settings, self._keys, self._permissions), metrics, spans)
         ages = Ages(settings.fresh, settings.stale, settings.stale_if_error, settings.failure_memory)
-        self._shared = self._open_shared(ages)
+        self._shared = shared_of(settings, self.plugins, ages)
+        if self._shared is not None:
+            self.secrets.changed = self._shared.tell_secret
         self.cache = Memory(ages, shared=self._shared.tier if self._shared else None)
         limits = Limits(settings.deadline, settings.max_pages, settings.max_rows)
         pepper = self._shared.pepper if self._shared else None
@@ -103,35 +96,6 @@ class Service:
         add_console(site, settings, demo, self.cache.clear)
         self.public = Front(site)
         self.admin = Front(admin_site(self.web, self.plugins, self.ready, self._gather), short=False)
-
-    def _guard(self) -> Guard:
-        given = self._settings
-        principal = Caller("dev", given.dev_tenant, everything=True)
-        if given.auth_disabled:
-            return Guard(None, self._permissions, principal)
-        audience = given.audience or ""
-        tokens = Tokens(self._keys, audience=audience, base_url=given.scaikey_url, issuer=given.issuer)
-        return Guard(tokens, self._permissions, principal)
-
-    def _open_shared(self, ages: Ages) -> SharedCache | None:
-        """The cache of all processes, where one is wanted; only then is anything of it imported."""
-        if self._settings.cache_url is None:
-            return None
-        from scailookup.shared import open_shared
-
-        given = self._settings
-        lists, deadlines = [], [given.deadline]
-        for plugin, upstream in self.plugins.upstreams:
-            for lookup in upstream.lookups:
-                lists.append((plugin.distribution, plugin.version, upstream.name, lookup.name, lookup.path))
-                deadlines.append(lookup.deadline or upstream.deadline or 0.0)
-        # Processes that would make another list of the same upstream answer share nothing.
-        bounds = (__version__, given.max_body, given.max_pages, given.max_rows)
-        own = [(name, shown) for name, shown, _ in given.own.values()]
-        kind = repr((bounds, own, sorted(lists))).encode()
-        shared = open_shared(given, kind, ages, patience=max(deadlines))
-        self.secrets.changed = shared.tell_secret
-        return shared
 
     def _observe(self, call: Call) -> None:
         self.metrics.called(call)

@@ -26,7 +26,7 @@ MOST_CONNECTIONS = 4096
 _DESCRIPTORS = 0.75
 _LOOK = 0.05
 # Seconds for which the loop has to be late: a burst is worked off, not turned away.
-_BURST = 0.5
+_BURST = 1.0
 # Seconds without anybody turned away after which nothing is counted any more.
 _CALM = 5.0
 # The share of the wait that the CPU time of one round may take; a request sees three of them.
