@@ -25,13 +25,15 @@ class Stream(IOStream):
     in a form that only the ordinary road can answer.
     """
 
-    over = False
+    # Beyond 30 names an object's dict is no longer a compact one: Tornado's own are 28.
+    __slots__ = ("_front", "_moved", "_taken", "_tell", "heard", "over")
 
     def __init__(self, connection: socket.socket, front: Front, closed: Callable[[Stream], None]) -> None:
         self._front = front
         self._tell = closed
         self.heard = self._moved = monotonic()
         self._taken = 0
+        self.over = False
         super().__init__(connection)
 
     def read_from_fd(self, buf: Any) -> int | None:
