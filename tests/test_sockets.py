@@ -49,8 +49,8 @@ def test_new_settings_do_not_open_what_is_bound_already() -> None:
 
 
 def test_a_taken_port_is_refused_with_several_workers_too() -> None:
-    """Sharing a port is for our own workers."""
+    """Sharing a port is for our own workers; which of the two listeners it is about is said."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(OSError, match=f"port {port} of 127.0.0.1: .* in use"):
             open_sockets(settings(SCAIFLOW_API_PORT=port, SCAILOOKUP_WORKERS="2"), {})

@@ -48,8 +48,8 @@ class Sockets:
 def open_sockets(settings: Settings, environ: MutableMapping[str, str] | None = None) -> Sockets:
     """Bind for ``settings.workers``, or take what systemd opened.
 
-    Raises OSError when a port is taken, SettingsError when systemd's sockets break the
-    loopback rule of switched-off authentication.
+    Raises OSError, whose text names the address, when a port is taken, SettingsError when systemd's
+    sockets break the loopback rule of switched-off authentication.
     """
     given = _inherited(os.environ if environ is None else environ)
     admin = [sock for name, sock in given if name == _ADMIN]
@@ -60,7 +60,7 @@ def open_sockets(settings: Settings, environ: MutableMapping[str, str] | None = 
     try:
         public = [shared] * settings.workers if shared else _bind(settings)
         if not admin and settings.admin_host is not None:
-            admin = bind_sockets(settings.admin_port, settings.admin_host)
+            admin = _bound(settings.admin_port, settings.admin_host)
     except OSError:
         for _, sock in given:
             sock.close()
@@ -79,13 +79,21 @@ def _bind(settings: Settings) -> list[list[socket.socket]]:
     The first is bound without SO_REUSEPORT, so that a port on which somebody else
     listens is refused, another scailookup included; then it lets the others join.
     """
-    first = bind_sockets(settings.port, settings.host)
+    first = _bound(settings.port, settings.host)
     if settings.workers == 1:
         return [first]
     for sock in first:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     others = range(settings.workers - 1)
     return [first, *(bind_sockets(_port(first), settings.host, reuse_port=True) for _ in others)]
+
+
+def _bound(port: int, host: str) -> list[socket.socket]:
+    """Sockets bound to an address; an OSError whose text names it, for there are two listeners."""
+    try:
+        return bind_sockets(port, host)
+    except OSError as exc:
+        raise OSError(exc.errno, f"port {port} of {host}: {exc.strerror or exc}") from None
 
 
 def _port(sockets: list[socket.socket]) -> int:
