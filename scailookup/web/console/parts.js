@@ -15,7 +15,7 @@ export function failure(detail, again) {
     ["Request id", detail.request_id],
   ];
   const box = make("section", { className: "failure", role: "alert" },
-    make("h3", {}, detail.message),
+    make("h2", {}, detail.message),
     make("p", {}, detail.fix ?? ""),
     list(facts),
   );

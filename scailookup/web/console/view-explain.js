@@ -110,10 +110,12 @@ function label(name) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-/** A detail in words: a list by commas, an object by its values. */
+/** A detail in words: a list by commas, each object in it by its values; an object alone with its names. */
 function words(value) {
-  if (Array.isArray(value)) return value.map(words).join(", ");
-  if (value !== null && typeof value === "object") return Object.values(value).map(words).join(": ");
+  if (Array.isArray(value)) return value.map((one) => (isObject(one) ? Object.values(one).map(words).join(": ") : words(one))).join(", ");
+  if (isObject(value)) return Object.entries(value).map(([name, one]) => `${name.replaceAll("_", " ")}: ${words(one)}`).join(", ");
   if (typeof value === "boolean") return value ? "yes" : "no";
   return String(value);
 }
+
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);

@@ -158,7 +158,7 @@ def site(_site: Site) -> Site:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds serious or critical, with the places."""
+    """What axe-core finds that is more than a trifle, with the places."""
     page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(
         "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
@@ -166,7 +166,7 @@ def violations(page: Page) -> list[str]:
     return [
         f"{one['id']}: {[node['target'] for node in one['nodes']]} {one['nodes'][0]['failureSummary']}"
         for one in found
-        if one["impact"] in ("serious", "critical")
+        if one["impact"] != "minor"
     ]
 
 

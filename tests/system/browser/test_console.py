@@ -118,6 +118,7 @@ def test_who_may_not_look_is_told_who_can_help(page: Page, demo: Demo) -> None:
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("need scaicore:view")
     expect(alert).to_contain_text("A tenant admin")
+    assert [] == violations(page)
     shoot(page, "error-403")
 
 
@@ -228,7 +229,7 @@ def test_every_step_is_explained_to_an_admin(page: Page, demo: Demo) -> None:
     expect(step(page, "Permission")).to_contain_text("a role in the token")
     expect(step(page, "Credential")).to_contain_text("the caller's own token signs the call")
     expect(step(page, "Answer")).to_contain_text("60 rows of 6 pages")
-    expect(step(page, "Memory")).to_contain_text("closed")
+    expect(step(page, "Memory")).to_contain_text("state: closed, retry after: 0")
     assert demo.tokens["admin"] not in page.content()
 
 
@@ -322,7 +323,7 @@ def test_by_keyboard_alone(page: Page, demo: Demo) -> None:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
 def test_every_view_is_accessible_and_fits(watched: Watched, demo: Demo, phone: bool, dark: bool) -> None:
-    """In both themes and widths axe finds nothing serious, and nothing sticks out."""
+    """In both themes and widths axe finds nothing, and nothing sticks out."""
     page = watched.page(phone=phone, dark=dark)
     name = f"{'phone' if phone else 'desk'}-{'dark' if dark else 'light'}"
     page.goto(f"{demo.url}/console")
