@@ -70,7 +70,9 @@ def one_line(exc: click.ClickException) -> str:
     reason = plain(scrubber(exc.format_message())).rstrip(".")
     context = getattr(exc, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context is not None else ""
-    return reason[:1].lower() + reason[1:] + hint
+    if reason[:2].istitle():  # a name in capitals stays as it is
+        reason = reason[:1].lower() + reason[1:]
+    return reason + hint
 
 
 token_option = click.option(
@@ -131,7 +133,8 @@ def complete_param(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The names of the parameters that the lookup takes, each with its ``=``."""
-    asked = str(context.params.get("lookup") or "").strip("/")
+    # While the option before it still lacks its value, click leaves the lookup among what is over.
+    asked = str(context.params.get("lookup") or next(iter(context.args), "")).strip("/")
     names = [param for name, params in _lookups().items() if _offer(name, asked) == asked for param in params]
     return [CompletionItem(f"{name}=") for name in sorted(names) if f"{name}=".startswith(incomplete)]
 

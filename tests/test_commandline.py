@@ -14,7 +14,7 @@ import pytest
 from harness import GUARD, environment
 
 from scailookup.cli import main
-from scailookup.commandline import complete_lookup, complete_param, read_token
+from scailookup.commandline import complete_lookup, complete_param, one_line, read_token
 
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln"
 NOTHING = click.Context(click.Command("call"))
@@ -52,6 +52,14 @@ def test_a_refused_command_line_is_one_line(
     assert (2, "", 1) == (end.value.code, out, err.count("\n")), err
     assert f"scailookup: {said}" == err[: len(f"scailookup: {said}")]
     assert not any(text in err for text in (TOKEN, "secret", "\x1b"))
+
+
+def test_a_name_in_capitals_keeps_its_first_letter() -> None:
+    """A sentence begins small after the colon; LOOKUP is what the help calls it."""
+    said = ("LOOKUP needs a token", "No such option.", "-p takes NAME=VALUE")
+    assert ["LOOKUP needs a token", "no such option", "-p takes NAME=VALUE"] == [
+        one_line(click.UsageError(text)) for text in said
+    ]
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,10 +161,11 @@ def type_into_bash(keys: str, until: str, tmp_path: Path) -> str:
         ("scailookup ca\t", "scailookup call "),
         ("scailookup call scaig\t", "scailookup call scaigrid/models "),
         ("scailookup call scaiqueue/scopes/scp_1/\t", "scailookup call scaiqueue/scopes/scp_1/queues "),
+        ("scailookup call scaigrid/models -p \t", "scailookup call scaigrid/models -p modality= "),
     ],
 )
 def test_a_real_bash_completes(keys: str, line: str, tmp_path: Path) -> None:
-    """Commands and lookups, on Tab, without a word of anything else."""
+    """Commands, lookups and their parameters, on Tab, without a word of anything else."""
     assert f"ready> {line}" == type_into_bash(keys, line, tmp_path).splitlines()[-1]
 
 
