@@ -229,13 +229,13 @@ class SecretsUnavailable(Unavailable):
     """The secret store failed; a failing store is never a missing key."""
 
     error = "secrets_unavailable"
+    usual_fix = (
+        "Try again shortly; if it stays, the operator must look at the secret store "
+        "(`scailookup check` says what is wrong)."
+    )
 
     def __init__(self, message: str, fix: str = "", *, retry_after: int | None = 5) -> None:
-        fix = fix or (
-            "Try again shortly; if it stays, the operator must look at the secret store "
-            "(`scailookup check` says what is wrong)."
-        )
-        super().__init__(message, fix, retry_after=retry_after)
+        super().__init__(message, fix or self.usual_fix, retry_after=retry_after)
 
 
 class IdentityUnavailable(Unavailable):

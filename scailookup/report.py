@@ -169,7 +169,10 @@ async def _store(settings: Settings, fetch: Fetch) -> Finding:
     try:
         await store.probe()
     except SecretsUnavailable as exc:
-        return Finding("secret store", False, f"{settings.stores[0]}: {exc.message}", exc.fix)
+        name = settings.stores[0]
+        looked = exc.fix == exc.usual_fix  # which sends the operator here
+        fix = f"Check {name}, the network between, and that it runs and is unsealed." if looked else exc.fix
+        return Finding("secret store", False, f"{name}: {exc.message}", fix)
     finally:
         await store.close()
     return Finding("secret store", True, f"{settings.stores[0]} answers and knows us")

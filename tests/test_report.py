@@ -39,6 +39,15 @@ async def test_what_check_prints_is_scrubbed(as_json):
     assert not as_json or isinstance(json.loads(out.getvalue())["findings"], list)
 
 
+async def test_check_sends_nobody_to_check():
+    """What to do about a store that cannot be reached is not the command that just said so."""
+    given = settings(SCAIGRID_BASE_URL=NOWHERE, VAULT_ADDR=NOWHERE, VAULT_TOKEN="hvs.x")
+    out = io.StringIO()
+    await check(given, as_json=True, out=out, err=io.StringIO())
+    (store,) = [one for one in json.loads(out.getvalue())["findings"] if one["subject"] == "secret store"]
+    assert (False, True) == (store["ok"], store["fix"].startswith("Check VAULT_ADDR"))
+
+
 async def test_what_is_asked_next_is_shown_on_a_terminal(monkeypatch):
     """Each wait has its line, which is gone before a finding is printed and in the end."""
     monkeypatch.setenv("TERM", "xterm")
