@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 import types
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,15 @@ def test_every_field_of_a_call_is_in_the_reference() -> None:
     """What an observer is told has a row."""
     rows = re.findall(r"^\| (`.+?) \|", read("plugins/hooks.md"), re.MULTILINE)
     assert set(Call._fields) == set(re.findall(r"`(\w+)`", " ".join(rows)))
+
+
+def test_the_floors_are_those_that_are_checked() -> None:
+    """docs/design.md draws each floor of setup.cfg, in its order, with every room."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    (floors,) = [part["layers"].split("\n")[1:] for part in config.values() if "layers" in part]
+    drawn = read("design.md").partition("```text\n")[2].partition("```")[0]
+    assert floors == [re.split(r"  +", line)[0] for line in drawn.splitlines() if line[0] != " "]
 
 
 def test_every_page_of_the_guide_is_in_its_index() -> None:
