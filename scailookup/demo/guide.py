@@ -49,7 +49,8 @@ Break the platform, look, and mend it:
 {faults}
 
 Other faults: {{"delay":3}} {{"envelope":"items"}} {{"reset":true}} {{"html":true}} {{"empty":true}}
-{{"redirect":true}} {{"rate_limit":false}}, each with a "path" prefix if you like. Ctrl-C ends it all.
+{{"redirect":true}} {{"rate_limit":false}}, each with a "path" prefix if you like. A list asked for before is
+held in memory for minutes and hides them; the switch on the page empties it. Ctrl-C ends it all.
 """
 
 _LOOKUPS = (
@@ -87,7 +88,7 @@ def guide(url: str, admin_url: str | None, upstream: str, tokens: Mapping[str, s
     switch = f'"$PLATFORM{FAULTS_PATH}"'
     faults = (
         f"curl -s -X POST -d '{{\"status\":500}}' {switch}",
-        _ask("/scaigrid/models", "GLOBEX") + "   # what is still fresh is answered from memory",
+        _ask("/scaigrid/models", "GLOBEX") + "   # globex has not asked yet: memory would hide it",
         f"curl -s -X DELETE {switch}",
     )
     return _TEXT.format(
