@@ -151,7 +151,7 @@ class _Paper:
             self._skipped.append(found.step)
             return
         if found.about != self._about:
-            self.write(f"{chr(10) if self._about else ''}{self._styled(found.about, bold=True)}\n")
+            self.write(f"{chr(10) if self._about else ''}{self._styled(plain(found.about), bold=True)}\n")
             self._about = found.about
         step = found.step
         self._line(step, step.name)
@@ -170,7 +170,7 @@ class _Paper:
 
     def _line(self, step: Step, names: str) -> None:
         mark = self._styled(f"{_MARKS[step.status]:<4}", fg=_COLOURS[step.status])
-        self.write(f"  {mark}  {names}: {plain(step.message)}\n")
+        self.write(f"  {mark}  {plain(names)}: {plain(step.message)}\n")
 
     def end(self, counts: Mapping[str, int], hint: str) -> None:
         """Print what it comes to."""

@@ -152,6 +152,12 @@ def test_neither_token_nor_key_is_shown(site: Site, tmp_path: Path) -> None:
         assert (True, False) == ("[redacted]" in out, token.split(".")[1] in out + err)
 
 
+def test_a_subject_commands_no_terminal(site: Site, tmp_path: Path) -> None:
+    """Whatever a token says of its bearer is shown plain, in the heading too."""
+    _, out, _ = doctor(site, tmp_path, token=site.issuer.token(sub="usr\x1b]0;mine\x07\u202e"))
+    assert ("/scaigrid/models for usr" in out, False, False) == (True, "\x1b" in out, "\u202e" in out)
+
+
 def on_a_terminal(site: Site, **changes: str) -> str:
     """What it writes to a terminal."""
     ours, theirs = pty.openpty()
