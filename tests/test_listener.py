@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -131,6 +132,17 @@ async def test_who_is_one_too_many_is_turned_away():
             line.ask()
             assert 200 == await line.status()
         assert 8 == p.overload.turned_away["wait"]
+
+
+async def test_who_has_connected_before_the_end_is_answered():
+    """Connections that the kernel has made, and the listener has not seen yet when it is to stop."""
+    async with place() as p:
+        made = [socket.create_connection(("127.0.0.1", p.port)) for _ in range(3)]
+        for sock in made:
+            sock.sendall(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
+        p.server.stop()
+        lines = [Line(*await asyncio.open_connection(sock=sock)) for sock in made]
+        assert [200] * 3 == await statuses(lines)
 
 
 async def test_a_loop_on_time_answers_everybody():

@@ -32,6 +32,8 @@ _QUIET_SECONDS = 1.0
 _SHARE = 16
 _MOST_REFUSALS = 32
 _MOST_LINGERING = 256
+# So many connections are taken at the end at most: whoever goes on connecting must not put it off.
+_MOST_LAST = 1024
 _TELL_SECONDS = 10.0
 _log = structlog.get_logger("scailookup.web")
 
@@ -125,6 +127,19 @@ class Listener(HTTPServer):
         connection = Connection(stream, self.conn_params, peer, self.patience)
         self._connections.add(connection)  # type: ignore[arg-type]
         connection.start_serving(front, self)
+
+    def stop(self) -> None:
+        """Take no more connections, after those made already: the kernel would reset whoever waits in it."""
+        bound = [] if self._stopped else list(self._sockets.values())
+        for sock in bound:
+            for _ in range(_MOST_LAST):
+                try:
+                    self._handle_connection(*sock.accept())
+                except ConnectionAbortedError:
+                    continue
+                except BlockingIOError:
+                    break
+        super().stop()
 
     @property
     def writing(self) -> bool:
