@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from scailookup.errors import SettingsError
 
@@ -119,6 +119,16 @@ def _from_stdin() -> str:
 
         return getpass.getpass("Access token: ", stream=sys.stderr)
     return sys.stdin.read(_LONGEST_TOKEN + 2)
+
+
+@add_completion_class
+class _Bash(BashComplete):
+    """click's, without the space after a name that still wants its value."""
+
+    name = "bash"
+    source_template = BashComplete.source_template.replace(
+        "COMPREPLY+=($value)", "COMPREPLY+=($value); [[ $value == *= ]] && compopt -o nospace"
+    )
 
 
 def complete_lookup(

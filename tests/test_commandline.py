@@ -161,7 +161,7 @@ def type_into_bash(keys: str, until: str, tmp_path: Path) -> str:
         ("scailookup ca\t", "scailookup call "),
         ("scailookup call scaig\t", "scailookup call scaigrid/models "),
         ("scailookup call scaiqueue/scopes/scp_1/\t", "scailookup call scaiqueue/scopes/scp_1/queues "),
-        ("scailookup call scaigrid/models -p \t", "scailookup call scaigrid/models -p modality= "),
+        ("scailookup call scaigrid/models -p \tchat", "scailookup call scaigrid/models -p modality=chat"),
     ],
 )
 def test_a_real_bash_completes(keys: str, line: str, tmp_path: Path) -> None:
