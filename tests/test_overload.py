@@ -212,6 +212,9 @@ async def test_head_has_no_body():
     [
         HEAD.replace(b"GET", b"POST"),
         HEAD.replace(b"Host", b"Content-Length: 3\r\nHost"),
+        HEAD.replace(b"Host", b"X: a\r\n Content-Length: 3\r\nHost"),
+        HEAD.replace(b"Host", b"X: a\rTransfer-Encoding: chunked\r\nHost"),
+        HEAD.replace(b"Host", b"\x0bTransfer-Encoding: chunked\r\nHost"),
         HEAD.replace(b"Host", b"TRANSFER-ENCODING : chunked\r\nHost"),
         HEAD[:-2],
         HEAD[:20],

@@ -46,7 +46,8 @@ def refuse(head: bytes, web: Web) -> Refusal | None:
     ):
         return None
     lower = head.lower()
-    if b"\ncontent-length" in lower or b"\ntransfer-encoding" in lower:
+    # Wherever it stands: who is in front of us may take a folded line, or one after a bare CR, for a field.
+    if b"content-length" in lower or b"transfer-encoding" in lower:
         return None
     given = _value(head, lower, b"\nx-request-id:")
     more = _CROWDED.retry
