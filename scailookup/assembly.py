@@ -33,7 +33,7 @@ def guard_of(given: Settings, keys: KeySet, permissions: Permissions) -> Guard:
 
 def web_of(given: Settings, guard: Guard, metrics: Metrics, spans: Spans | None) -> Web:
     """What every handler has at hand."""
-    return Web(
+    web = Web(
         guard,
         metrics,
         frozenset(given.cors_origins),
@@ -42,6 +42,8 @@ def web_of(given: Settings, guard: Guard, metrics: Metrics, spans: Spans | None)
         spans=spans,
         overload=Overload(given.max_wait, given.max_connections),
     )
+    web.overload.busy = lambda: web.busy
+    return web
 
 
 def shared_of(given: Settings, plugins: Plugins, ages: Ages) -> SharedCache | None:

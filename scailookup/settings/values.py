@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     max_body: int = _name("SCAILOOKUP_MAX_BODY", 8 * 1024 * 1024, gt=0, le=1 << 30)
     max_pages: int = _name("SCAILOOKUP_MAX_PAGES", 50, gt=0, le=10_000)
     max_rows: int = _name("SCAILOOKUP_MAX_ROWS", 10_000, gt=0, le=1_000_000)
-    max_wait: Seconds = _name("SCAILOOKUP_MAX_WAIT", 0.2)
+    max_wait: Seconds = _name("SCAILOOKUP_MAX_WAIT", 0.5)
     max_connections: int = _name("SCAILOOKUP_MAX_CONNECTIONS", 4096, ge=1, le=1_000_000)
     fresh: Seconds = _name("SCAILOOKUP_FRESH", 15.0)
     stale: Seconds = _name("SCAILOOKUP_STALE", 60.0)

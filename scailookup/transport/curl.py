@@ -23,7 +23,7 @@ from scailookup.model import Reply, Request
 __all__ = ["CurlClient", "trust_store"]
 
 _SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-_IDLE_HANDLES = 64
+_IDLE_HANDLES = 256
 
 _TLS = {
     pycurl.E_SSL_CONNECT_ERROR,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from time import monotonic, thread_time
 
@@ -29,8 +29,10 @@ _LOOK = 0.05
 _BURST = 1.0
 # Seconds without anybody turned away after which nothing is counted any more.
 _CALM = 5.0
-# The share of the wait that the CPU time of one round may take; a request sees three of them.
-_ROUND = 0.2
+# Rounds of the loop that an answer takes for which an upstream is asked; from memory it takes one.
+_ROUNDS = 4
+# The share of the wait that the CPU time of one round may take: little, so that few calls are under way.
+_ROUND = 0.05
 # So many may always come in one round: what a few callers ask for is no crowd, however long it takes.
 _LEAST = 32
 _log = structlog.get_logger("scailookup.web")
@@ -55,6 +57,7 @@ class Overload:
         if descriptors != resource.RLIM_INFINITY:
             max_connections = min(max_connections, int(descriptors * _DESCRIPTORS))
         self.connections = max_connections
+        self.busy: Callable[[], int] = lambda: 0
         self.pressed = False
         self.wait = 0.0
         self.turned_away = Counter({"wait": 0, "connections": 0})
@@ -62,6 +65,7 @@ class Overload:
         self._max_wait = max_wait
         self._cpu = cpu
         self._late_for = 0.0
+        self._lates: deque[float] = deque(maxlen=_ROUNDS)
         self._quota = _LEAST
         self._let_in = self._before = 0
         self._refused = 0
@@ -94,7 +98,9 @@ class Overload:
             if self._calm_for >= _CALM:
                 self._relax()
             return
-        self._late_for = self._late_for + seconds if late > self._max_wait / 2 else 0.0
+        self._lates.append(late)
+        wait = sum(self._lates) if self.busy() > _LEAST else late
+        self._late_for = self._late_for + seconds if wait > self._max_wait else 0.0
         if self._late_for >= _BURST:
             self.pressed, self._quota, self._began = True, _LEAST, self._cpu()
             self._late_for = self._calm_for = 0.0
