@@ -98,7 +98,7 @@ class Connection:
             if cast("Future[bytes]", head).done():
                 await asyncio.sleep(0)  # whoever sends without a pause must not keep the loop from others
             block = await head
-            self._since = None
+            self._since, self._limit = None, self._patience.idle
             question = front.question(block)
             if question is None:
                 return await self._ordinary(front, block)
@@ -109,7 +109,6 @@ class Connection:
                 return await self._ordinary(front, block, left)
             if front.leaving:
                 return False
-            self._limit = self._patience.idle
 
     async def _ordinary(self, front: Front, block: bytes, untold: Untold | None = None) -> bool:
         """One request by Tornado's own reading, from its first byte on."""
@@ -119,7 +118,6 @@ class Connection:
             delegate = front.start_request(self, connection)
         else:
             delegate = front.telling(self, connection, untold)
-        self._limit = self._patience.idle
         return await connection.read_response(delegate) and not front.leaving
 
     def _look_again(self, seconds: float) -> None:

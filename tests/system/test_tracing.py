@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.metadata
 import re
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
-from harness import Reply, Server, Upstream
+from harness import GUARD, Reply, Server, Upstream
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .load import until
@@ -67,6 +69,22 @@ def _values(pairs: Any) -> dict[str, Any]:
 
 
 Make = Callable[..., Server]
+Ask = Callable[..., int]
+
+
+def short(server: Server, headers: dict[str, str] | None = None) -> int:
+    """The status of a plain GET on a connection that stays, which is answered the short way."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", server.port, timeout=GUARD)) as connection:
+        connection.request("GET", LOOKUP, headers=headers or {})
+        return connection.getresponse().status
+
+
+def ordinary(server: Server, headers: dict[str, str] | None = None) -> int:
+    """The status of the same on a connection that is to end, which goes the ordinary road."""
+    return server.get(LOOKUP, headers=headers or {}).status
+
+
+ROADS = pytest.mark.parametrize("ask", [short, ordinary], ids=["short", "ordinary"])
 
 
 @pytest.fixture
@@ -105,12 +123,12 @@ def serve(grid: Upstream, collector: Collector) -> Iterator[Make]:
         server.stop()
 
 
-def test_a_miss_and_a_hit(serve: Make, grid: Upstream, collector: Collector) -> None:
+@ROADS
+def test_a_miss_and_a_hit(serve: Make, grid: Upstream, collector: Collector, ask: Ask) -> None:
     """The caller's trace goes on: the request's span below it, the call's below that, then the upstream's."""
     server = serve()
     for number in (1, 2):
-        answer = server.get(LOOKUP, headers={"traceparent": PARENT, "X-Request-ID": f"req-{number}"})
-        assert answer.status == 200
+        assert ask(server, {"traceparent": PARENT, "X-Request-ID": f"req-{number}"}) == 200
     until(lambda: len(collector.spans()) >= 3)
     (missed,) = collector.of(SERVER, scailookup_cache="miss")
     (hit,) = collector.of(SERVER, scailookup_cache="hit")
@@ -146,12 +164,12 @@ def test_the_log_bears_the_ids(serve: Make, collector: Collector) -> None:
     assert (TRACE, span.span_id.hex()) == (event["trace_id"], event["span_id"])
 
 
-@pytest.mark.parametrize("path", [LOOKUP, LOOKUP + "?q=a"], ids=["short", "ordinary"])
-def test_a_failing_upstream(serve: Make, grid: Upstream, collector: Collector, path: str) -> None:
+@ROADS
+def test_a_failing_upstream(serve: Make, grid: Upstream, collector: Collector, ask: Ask) -> None:
     """A failure is one span of the request and one of the call, both in error, on either road."""
     server = serve()
     grid.on(MODELS, Reply({"error": {"code": "BROKEN", "message": "it broke"}}, 500))
-    assert server.get(path).status == 502
+    assert ask(server) == 502
     until(lambda: len(collector.spans()) >= 2)
     (request,), (call,) = collector.of(SERVER), collector.of(CLIENT)
     assert (ERROR, ERROR, request.span_id) == (request.status.code, call.status.code, call.parent_span_id)
