@@ -52,16 +52,19 @@ STARTS = st.one_of(
     st.lists(PIECES, max_size=4).map("".join),
 )
 
+# All that ends a head on the wire: Tornado takes a bare LF for the end of a line.
+ENDS = ("\r\n\r\n", "\r\n\n", "\n\r\n", "\n\n")
 
-def block(*lines: str) -> bytes:
+
+def block(*lines: str, end: str = "\r\n\r\n") -> bytes:
     """A head with its empty line."""
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return ("\r\n".join(lines) + end).encode("latin-1")
 
 
-@given(STARTS, st.lists(LINES, max_size=5))
-def test_it_reads_as_tornado_does(start, lines):
+@given(STARTS, st.lists(LINES, max_size=5), st.sampled_from(ENDS))
+def test_it_reads_as_tornado_does(start, lines, end):
     """Whatever is taken for a plain GET is one to Tornado too, with the same values."""
-    raw = block(start, "Host: h", *lines)
+    raw = block(start, "Host: h", *lines, end=end)
     head = plain_head(raw)
     if head is None:
         return
@@ -103,6 +106,13 @@ def test_what_is_not_plain(lines):
         plain_head(block("GET /a HTTP/1.1", "Host: h")) is not None,
         plain_head(block("GET /a HTTP/1.1", *lines)),
     )
+
+
+@pytest.mark.parametrize("end", ENDS[1:], ids=repr)
+@pytest.mark.parametrize("last", ["X: y", "Content-Length: 5", "Transfer-Encoding: chunked"])
+def test_a_head_that_ends_in_a_bare_lf(last, end):
+    """No field is lost at the end of a head, however its last lines end: the ordinary road reads it."""
+    assert None is plain_head(block("GET /a HTTP/1.1", "Host: h", last, end=end))
 
 
 @pytest.mark.parametrize(

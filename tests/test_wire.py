@@ -60,6 +60,16 @@ async def test_a_body_sent_with_its_head():
         assert [404, 200] == [status(await opened.answer()) for _ in range(2)]
 
 
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\r\n\n", b"\n\r\n", b"\n\n"], ids=repr)
+async def test_a_body_is_a_body_however_its_head_ends(end):
+    """The body of what would else be a hit is not answered, whichever line ends its head has."""
+    async with line() as (w, opened):
+        body = request("/healthz")
+        head = request().removesuffix(b"\r\n\r\n") + b"\r\nContent-Length: %d" % len(body)
+        opened.send(head + end + body + request("/nowhere"))
+        assert ([200, 404], 0) == ([status(await opened.answer()) for _ in range(2)], w.short.front.taken)
+
+
 async def test_nobody_is_kept_from_the_loop():
     """Somebody who sends request after request without a pause does not keep the loop from others."""
     async with line() as (w, greedy), w.short.line() as other:

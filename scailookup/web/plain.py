@@ -46,6 +46,8 @@ def plain_head(block: bytes) -> Head | None:
 
     Nothing is refused here: whatever looks odd is None, and Tornado's own reading has the word.
     """
+    if not block.endswith(b"\r\n\r\n"):
+        return None  # a bare LF ends a line too, but not here: nothing may be cut off unread below
     start, *lines = block.decode("latin-1").split("\r\n")
     if not start.startswith("GET /") or not start.endswith(" HTTP/1.1"):
         return None
