@@ -595,6 +595,31 @@ async def test_the_debug_event_is_alike(more, after, failure):
         assert (told[1], 1) == (told[0], w.short.front.taken)
 
 
+async def test_a_failure_took_as_long_as_it_took():
+    """A failure is logged and measured from when its request came, on either road."""
+    async with world() as w:
+        await w.warmed(request())
+        w.grid.body = BROKEN
+        for road in w.roads:
+            w.clock.now += 1000.0
+            w.grid.gate = asyncio.Event()
+            with capture_logs() as events:
+                asked = asyncio.ensure_future(road.ask(request("/v1/scaiqueue/scopes")))
+                while not road.web.busy:
+                    await asyncio.sleep(0)
+                began = time.perf_counter()
+                await asyncio.sleep(0.05)
+                waited = time.perf_counter() - began
+                w.grid.gate.set()
+                await asked
+                while road.web.busy:
+                    await asyncio.sleep(0)
+            (event,) = [event for event in events if event["event"] == "request"]
+            spent = road.metrics.snapshot()["scailookup_request_seconds"][("scaiqueue/scopes",)][-1]
+            assert (True, True) == (event["duration_ms"] >= waited * 1000 - 0.1, spent >= waited)
+        assert 1 == w.short.front.taken
+
+
 async def test_the_debug_event():
     """The short way's event holds what an operator looks for."""
     async with world() as w:

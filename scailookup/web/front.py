@@ -43,10 +43,14 @@ _BASE = [f"{name}: {value}" for name, value in BASE_HEADERS]
 
 
 class Untold(NamedTuple):
-    """A failure of the short way, which the ordinary road has to tell; upstream and log know its ids."""
+    """A failure of the short way, which the ordinary road has to tell.
+
+    Upstream and log know its ids; ``started`` is when the request came (perf_counter).
+    """
 
     failure: Exception
     trace: Trace
+    started: float
 
 
 class Question(NamedTuple):
@@ -99,10 +103,6 @@ class Front(HTTPServerConnectionDelegate):
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Tornado's call for a request on the ordinary road."""
         return self._routes.start_request(server_conn, request_conn)
-
-    def on_close(self, server_conn: object) -> None:
-        """Tornado's call when a connection ends."""
-        self._routes.on_close(server_conn)
 
     def telling(
         self, server_conn: object, request_conn: HTTPConnection, untold: Untold
@@ -193,7 +193,7 @@ class Front(HTTPServerConnectionDelegate):
             await pack_beforehand(served, question.head.fields)
             return self._send(question, served, stream, trace)
         except Exception as exc:  # every failure is told, and logged, in one place: the ordinary road
-            return Untold(exc, trace)
+            return Untold(exc, trace, question.started)
         finally:
             question.routes.web.busy -= 1
 
@@ -254,16 +254,16 @@ class _Telling(HTTPMessageDelegate):
         self._handler: HTTPMessageDelegate | None = None
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
+        untold = self._untold
         # The ids that the upstream and the log have seen already.
-        failure, trace = self._untold
-        headers["X-Request-Id"] = trace.request_id
+        headers["X-Request-Id"] = untold.trace.request_id
         request = HTTPServerRequest(
             connection=self._connection,
             server_connection=self._server,
             start_line=start_line,
             headers=headers,
         )
-        self._handler = self._routes.find_handler(request, failure=failure, trace=trace)
+        self._handler = self._routes.find_handler(request, **untold._asdict())
 
     def finish(self) -> None:
         assert self._handler is not None
