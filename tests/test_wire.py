@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -106,6 +107,27 @@ async def test_a_wait_for_the_upstream_is_not_idling():
         await asyncio.sleep(0.6)
         w.grid.gate.set()
         assert 200 == status(await opened.answer())
+
+
+@pytest.mark.parametrize("path", ["/v1/scaiqueue/scopes", "/v1/scaiqueue/scopes?limit=1"])
+async def test_a_client_that_leaves_while_the_upstream_is_asked(path):
+    """Its place is free at once, though its head was there before the connection was taken."""
+    async with line() as (w, opened):
+        opened.close()
+        while w.short.server._streams:
+            await asyncio.sleep(0.01)
+        w.grid.gate = asyncio.Event()
+        with socket.create_connection(("127.0.0.1", w.short.port)) as client:
+            client.sendall(request(path))  # before the loop has come round to take the connection
+            while len(w.grid.errands) < 2:
+                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(30):
+                while w.short.server._streams:
+                    await asyncio.sleep(0.01)
+            assert 1 == w.short.web.busy  # the call goes on, for whoever asks next
+        finally:
+            w.grid.gate.set()
 
 
 async def test_a_head_that_is_too_long():

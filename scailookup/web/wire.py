@@ -103,6 +103,9 @@ class Connection:
             if question is None:
                 return await self._ordinary(front, block)
             left: Any = front.answer(question, stream)
+            if isinstance(left, Future):
+                # Of a client whose head was there at once Tornado would not see that it leaves.
+                stream.set_close_callback(_nothing)
             while isinstance(left, Future):
                 left = await left
             if left is not None:
@@ -130,6 +133,10 @@ class Connection:
             self.stream.close()
         else:
             self._look_again(self._limit - waited)
+
+
+def _nothing() -> None:
+    """What is done when the client leaves: the stream closes by itself, and the flight goes on."""
 
 
 class _Replayed:
