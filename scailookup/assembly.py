@@ -12,8 +12,9 @@ from scailookup.plugins import Plugins
 from scailookup.seams import Spans
 from scailookup.settings import Settings
 from scailookup.version import __version__
-from scailookup.web.handler import Guard, Web
+from scailookup.web.guard import Guard
 from scailookup.web.overload import Overload
+from scailookup.web.state import Web
 
 if TYPE_CHECKING:
     from scailookup.shared import SharedCache

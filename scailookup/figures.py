@@ -12,7 +12,7 @@ from scailookup.metrics import Reader
 from scailookup.plugins import Plugins
 from scailookup.secrets import HeldSecrets
 from scailookup.transport import Circuits, Door, address_of
-from scailookup.web.handler import Web
+from scailookup.web.state import Web
 
 if TYPE_CHECKING:
     from scailookup.shared import SharedCache

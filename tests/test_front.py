@@ -25,9 +25,10 @@ from scailookup.metrics import Metrics, expose
 from scailookup.model import Caller, Errand, Reply
 from scailookup.plugins import discover
 from scailookup.web.front import Front
-from scailookup.web.handler import Guard, Web
+from scailookup.web.guard import Guard
 from scailookup.web.listener import listener
 from scailookup.web.site import public_site
+from scailookup.web.state import Web
 
 pytestmark = pytest.mark.gen_test
 

@@ -14,12 +14,13 @@ from tornado.netutil import bind_sockets
 
 from scailookup.metrics import Metrics
 from scailookup.web.front import Front
-from scailookup.web.guard import OpenOnly
-from scailookup.web.handler import OPEN, Handler, Need, Web
+from scailookup.web.guard import OPEN, Need, OpenOnly
+from scailookup.web.handler import Handler
 from scailookup.web.health import HealthHandler
 from scailookup.web.listener import listener
 from scailookup.web.overload import Overload
 from scailookup.web.router import Routes, Target
+from scailookup.web.state import Web
 
 pytestmark = pytest.mark.gen_test
 

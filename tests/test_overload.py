@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from scailookup.metrics import Metrics
 from scailookup.web.guard import OpenOnly
-from scailookup.web.handler import Web
 from scailookup.web.overload import Overload
 from scailookup.web.refusal import always_served, full, refuse
+from scailookup.web.state import Web
 
 pytestmark = pytest.mark.gen_test
 

@@ -27,9 +27,11 @@ from scailookup.metrics import Metrics
 from scailookup.model import Caller
 from scailookup.plugins import Plugin, Plugins
 from scailookup.secrets import HeldSecrets
-from scailookup.web.handler import OPEN, Guard, Handler, Web
+from scailookup.web.guard import OPEN, Guard
+from scailookup.web.handler import Handler
 from scailookup.web.router import Target
 from scailookup.web.site import public_site
+from scailookup.web.state import Web
 
 GOOD = Plugin(
     "weather",

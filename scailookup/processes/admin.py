@@ -12,9 +12,9 @@ from scailookup.model import Failure
 from scailookup.processes.channel import State
 from scailookup.processes.crew import Worker
 from scailookup.web.guard import OpenOnly
-from scailookup.web.handler import Web
 from scailookup.web.listener import Listener, listener
 from scailookup.web.site import admin_site
+from scailookup.web.state import Web
 
 __all__ = ["Admin"]
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from scailookup.errors import InvalidParameter
 from scailookup.settings import Settings
 from scailookup.version import __version__
-from scailookup.web.handler import OPEN, Handler, Need
+from scailookup.web.guard import OPEN, Need
+from scailookup.web.handler import Handler
 from scailookup.web.router import Routes, Target
 from scailookup.web.static import CONSOLE, PICKERS, static_target
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 from scailookup.errors import IdentityUnavailable, InvalidParameter, Unauthenticated
 from scailookup.explain import Asked, Explainer, rest, token_refused, worst
 from scailookup.lookup import Bound, parse_query, parse_values, unquote
-from scailookup.web.handler import ANY_CALLER, Handler, Need
+from scailookup.web.guard import ANY_CALLER, Need
+from scailookup.web.handler import Handler
 from scailookup.web.lookups import FailedPluginHandler, LookupHandler, failed
 from scailookup.web.router import PREFIXES, Routes, Target
 

@@ -28,12 +28,13 @@ from tornado.iostream import IOStream, StreamClosedError
 from scailookup.errors import ScailookupError
 from scailookup.lookup import Bound, Launched, Lookups, parse_values
 from scailookup.model import Caller, Served, Trace
-from scailookup.web.handler import BASE_HEADERS, SERVER, Web, report_request, trace_of
+from scailookup.web.headers import BASE_HEADERS, SERVER, trace_of
 from scailookup.web.lookups import LookupHandler
 from scailookup.web.overload import Overload
 from scailookup.web.plain import Head, plain_head
 from scailookup.web.reply import long_to_pack, lookup_reply, pack_beforehand
 from scailookup.web.router import Routes, Target
+from scailookup.web.state import Web, report_request
 
 __all__ = ["Front", "Question", "Untold"]
 

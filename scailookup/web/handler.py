@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -22,100 +18,17 @@ from scailookup.errors import (
     NotFound,
     ScailookupError,
 )
-from scailookup.history import History
-from scailookup.metrics import Metrics
 from scailookup.model import Caller, Trace
-from scailookup.seams import Spans
-from scailookup.web.guard import ANY_CALLER, OPEN, Guard, Need, Permission, Role
-from scailookup.web.overload import Overload, crowded
-from scailookup.web.plain import Fields
+from scailookup.web.guard import OPEN, Need, Permission
+from scailookup.web.headers import BASE_HEADERS, EXPOSED, SERVER, trace_of
+from scailookup.web.overload import crowded
+from scailookup.web.state import Web, report_request
 
-__all__ = [
-    "ANY_CALLER",
-    "BASE_HEADERS",
-    "EXPOSED",
-    "OPEN",
-    "SERVER",
-    "Guard",
-    "Handler",
-    "Missing",
-    "Need",
-    "Permission",
-    "Role",
-    "Web",
-    "is_request_id",
-    "new_request_id",
-    "report_request",
-    "request_id_of",
-    "trace_of",
-]
+__all__ = ["Handler", "Missing"]
 
-SERVER = "scailookup"
-BASE_HEADERS = (("X-Content-Type-Options", "nosniff"),)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,200})?")
-_LONGEST_TRACESTATE = 512
 _PREFLIGHT_SECONDS = 600
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# Seconds after which an answer that is well is told of all the same.
-SLOW = 1.0
-EXPOSED = "Age, Cache-Status, ETag, Retry-After, Server-Timing, X-Lookup-Credential, X-Request-ID"
 _log = structlog.get_logger("scailookup.web")
-
-
-@dataclass(slots=True)
-class Web:
-    """What every handler has at hand. ``busy`` is how many requests are under way.
-
-    ``verbose`` says whether debug events are wanted: on the way of a hit putting one together
-    for nothing would show. ``microcache`` is how many seconds a proxy may keep a fresh answer; at 0
-    it is told nothing. ``leaving`` says that the process ends, and each answer its connection.
-    ``spans`` is told of requests where they are traced.
-    """
-
-    guard: Guard
-    metrics: Metrics
-    cors_origins: frozenset[str] = frozenset()
-    busy: int = 0
-    verbose: bool = True
-    history: History = field(default_factory=History)
-    microcache: int = 0
-    leaving: bool = False
-    spans: Spans | None = None
-    overload: Overload = field(default_factory=Overload)
-
-
-_boot = secrets.token_hex(8)
-_serial = itertools.count(1)
-
-
-def request_id_of(headers: Fields) -> str:
-    """The caller's X-Request-ID when it is one and well formed; else one of ours, unique and cheap."""
-    given = headers.get_list("X-Request-Id")
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-        return given[0]
-    return new_request_id()
-
-
-def new_request_id() -> str:
-    """An id of ours."""
-    return f"{_boot}{next(_serial):016x}"
-
-
-def is_request_id(given: str) -> bool:
-    """Whether a caller's id is well formed."""
-    return _REQUEST_ID.fullmatch(given) is not None
-
-
-def trace_of(headers: Fields) -> Trace:
-    """The request's ids: the caller's where they are well formed, else a new one of ours."""
-    request_id = request_id_of(headers)
-    parents, states = headers.get_list("Traceparent"), headers.get_list("Tracestate")
-    if len(parents) != 1 or not _TRACEPARENT.fullmatch(parents[0]):
-        return Trace(request_id)
-    state = ",".join(states)
-    plain = state.isascii() and state.isprintable() and len(state) <= _LONGEST_TRACESTATE
-    return Trace(request_id, parents[0], state if state and plain else None)
 
 
 class Handler(RequestHandler):
@@ -300,43 +213,6 @@ class Handler(RequestHandler):
             trace=self.trace,
             outcome=self.outcome,
         )
-
-
-def report_request(
-    web: Web,
-    *,
-    route: str,
-    method: str,
-    status: int,
-    error: str | None,
-    caller: Caller | None,
-    started: float,
-    trace: Trace,
-    outcome: str,
-) -> None:
-    """Count one answered request, whichever road it took, and tell of what failed or was slow."""
-    seconds = perf_counter() - started
-    web.metrics.requested(route, status, outcome, seconds)
-    if trace.span is not None and web.spans is not None:
-        tenant = caller.tenant if caller else None
-        web.spans.end(
-            trace, route=route, method=method, status=status, error=error, tenant=tenant, outcome=outcome
-        )
-    quiet = status < 400 and seconds < SLOW
-    if quiet and not web.verbose:
-        return
-    say = _log.warning if status >= 500 else _log.debug if quiet else _log.info
-    say(
-        "request",
-        method=method,
-        route=route,
-        status=status,
-        error=error,
-        cache=outcome,
-        tenant=caller.tenant if caller else None,
-        duration_ms=round(seconds * 1000, 1),
-        request_id=trace.request_id,
-    )
 
 
 class Missing(Handler):

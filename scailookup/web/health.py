@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Protocol
 from scailookup.metrics import CONTENT_TYPE, Snapshot, expose
 from scailookup.model import Failure
 from scailookup.version import __version__
-from scailookup.web.handler import OPEN, Handler, Need
+from scailookup.web.guard import OPEN, Need
+from scailookup.web.handler import Handler
 
 __all__ = ["Failed", "HealthHandler", "MetricsHandler", "ReadyHandler"]
 

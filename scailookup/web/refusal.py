@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from scailookup.errors import Overloaded
-from scailookup.web.handler import BASE_HEADERS, EXPOSED, SERVER, Web, is_request_id, new_request_id
+from scailookup.web.headers import BASE_HEADERS, EXPOSED, SERVER, is_request_id, new_request_id
 from scailookup.web.overload import crowded
+from scailookup.web.state import Web
 
 __all__ = ["Refusal", "always_served", "full", "refuse"]
 

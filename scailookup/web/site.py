@@ -9,11 +9,12 @@ from scailookup.checks import NAME
 from scailookup.lookup import Lookups
 from scailookup.metrics import Snapshot
 from scailookup.plugins import Plugins
-from scailookup.web.handler import Permission, Web
+from scailookup.web.guard import Permission
 from scailookup.web.health import Failed, HealthHandler, MetricsHandler, ReadyHandler
 from scailookup.web.lookups import CatalogueHandler, FailedPluginHandler, LookupHandler
 from scailookup.web.openapi import OpenApiHandler, encoded
 from scailookup.web.router import PREFIXES, Routes, Target
+from scailookup.web.state import Web
 
 __all__ = ["admin_site", "public_site"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from scailookup.model import Form
-from scailookup.web.handler import OPEN, Handler, Need
+from scailookup.web.guard import OPEN, Need
+from scailookup.web.handler import Handler
 from scailookup.web.reply import static_reply
 from scailookup.web.router import Target
 
