@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import fakes  # noqa: F401  (loads the profile for hypothesis)
 import pytest
 from hypothesis import given
@@ -113,6 +115,26 @@ def test_what_is_not_plain(lines):
 def test_a_head_that_ends_in_a_bare_lf(last, end):
     """No field is lost at the end of a head, however its last lines end: the ordinary road reads it."""
     assert None is plain_head(block("GET /a HTTP/1.1", "Host: h", last, end=end))
+
+
+def test_long_names_are_not_remembered():
+    """Whoever sends field names of any length, each another, takes no memory for good."""
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            assert None is plain_head(block("GET /a HTTP/1.1", "Host: h", f"X{number}{'x' * 50_000}: y"))
+        assert 500_000 > tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_name_of_ordinary_length_is_plain():
+    """Names of up to 256 characters are plain, one more is not; nor is a head beyond 64 KiB."""
+    start = "GET /a HTTP/1.1"
+    heads = [block(start, "Host: h", f"{'x' * size}: y") for size in (256, 257)]
+    spare = 64 * 1024 - len(block(start, "Host: h", "X: "))
+    heads += [block(start, "Host: h", f"X: {'x' * (spare + more)}") for more in (0, 1)]
+    assert [True, False, True, False] == [plain_head(head) is not None for head in heads]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from test_front import MODELS, Line, Road, World, request, status, world
+from structlog.testing import capture_logs
+from test_front import MODELS, Line, Road, World, counts, header, request, status, world
 
 from scailookup.web.wire import Patience
 
@@ -130,11 +132,65 @@ async def test_a_client_that_leaves_while_the_upstream_is_asked(path):
             w.grid.gate.set()
 
 
-async def test_a_head_that_is_too_long():
-    """A head beyond 64 KiB ends the connection."""
+async def test_a_head_that_is_far_too_long():
+    """A head that has not come to its end within 128 KiB ends the connection."""
     async with line() as (_, opened):
-        opened.send(request(MODELS, ("X-Filler", "x" * 70_000)))
+        opened.send(request(MODELS, ("X-Filler", "x" * 140_000)))
         assert await opened.ended()
+
+
+ANY = {"Host": "h"}
+CHUNKED = {"Host": "h", "Transfer-Encoding": "chunked"}
+UNREADABLE = {
+    "no HTTP": b"NONSENSE\r\n\r\n",
+    "a bad Host": request(headers={"Host": "a b"}),
+    "two lengths": request(MODELS, ("Content-Length", "1"), ("Content-Length", "2"), headers=ANY),
+    "a bad chunk": request("/nowhere", method="POST", headers=CHUNKED, body=b"zz\r\n"),
+    "a long head": request(MODELS, ("X-Filler", "x" * 70_000), headers=ANY),
+    "a long name": request(MODELS, ("X" * 257, "1"), headers=ANY),
+}
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["public", "operator's"])
+@pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE.keys())
+async def test_what_cannot_be_read(raw, short):
+    """It is answered in the shape of all errors, counted and told of, and the connection ends."""
+    async with line() as (w, _):
+        road = w.short if short else w.ordinary
+        named = raw.replace(b"\r\n", b"\r\nX-Request-ID: req-9\r\n", 1)
+        with capture_logs() as events:
+            async with road.line() as opened:
+                opened.send(named)
+                answer = await opened.answer()
+                ended = await opened.ended()
+        (event,) = [event for event in events if event["event"] == "request"]
+        detail = json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+        assert (400, "invalid_parameter", "req-9", True) == (
+            *(status(answer), detail["error"]),
+            *(detail["request_id"], ended),
+        )
+        names = ("X-Request-ID", "Connection", "Content-Type", "Cache-Control", "X-Content-Type-Options")
+        assert ("req-9", "close", "application/json", "no-store", "nosniff") == tuple(
+            header(answer, name) for name in names
+        )
+        counted = [n for labels, n in counts(road).items() if 'status="400"' in labels]
+        told = event["status"], event["route"], event["request_id"]
+        assert ((400, "none", "req-9"), [1.0]) == (told, counted)
+
+
+async def test_a_head_request_that_cannot_be_read():
+    """HEAD is answered without a body then too."""
+    async with line() as (_, opened):
+        opened.send(request(method="HEAD", headers={"Host": "a b"}))
+        assert (400, True) == (status(await opened.answer(bodiless=True)), await opened.ended())
+
+
+@pytest.mark.parametrize("given", ["bad id", "x" * 129])
+async def test_what_cannot_be_read_has_an_id_of_ours(given):
+    """As everywhere, when the caller's is malformed."""
+    async with line() as (_, opened):
+        opened.send(request(headers={"Host": "a b", "X-Request-ID": given}))
+        assert re.fullmatch("[0-9a-f]{32}", header(await opened.answer(), "X-Request-ID") or "")
 
 
 async def test_leaving_ends_the_connection():

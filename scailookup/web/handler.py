@@ -23,6 +23,7 @@ from scailookup.web.guard import OPEN, Need, Permission
 from scailookup.web.headers import BASE_HEADERS, EXPOSED, SERVER, trace_of
 from scailookup.web.overload import crowded
 from scailookup.web.state import Web, report_request
+from scailookup.web.unreadable import unreadable
 
 __all__ = ["Handler", "Missing"]
 
@@ -185,7 +186,7 @@ class Handler(RequestHandler):
         if status == 405:
             return MethodNotAllowed(self.methods())
         if 400 <= status < 500:
-            return InvalidParameter("request", "the request cannot be read", "Send a well-formed request.")
+            return unreadable()
         return Internal()
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:

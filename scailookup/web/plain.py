@@ -6,7 +6,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-__all__ = ["Fields", "Head", "plain_head"]
+__all__ = ["LONGEST_HEAD", "LONGEST_NAME", "Fields", "Head", "plain_head"]
+
+# Bytes of a head with its empty line, and characters of a field's name: beyond them nothing is read.
+LONGEST_HEAD = 64 * 1024
+LONGEST_NAME = 256
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Tornado refuses other hosts when it makes a request object, which the short way does not.
@@ -46,8 +50,9 @@ def plain_head(block: bytes) -> Head | None:
 
     Nothing is refused here: whatever looks odd is None, and Tornado's own reading has the word.
     """
-    if not block.endswith(b"\r\n\r\n"):
-        return None  # a bare LF ends a line too, but not here: nothing may be cut off unread below
+    # A bare LF ends a line too, but not here: nothing may be cut off unread below.
+    if not block.endswith(b"\r\n\r\n") or len(block) > LONGEST_HEAD:
+        return None
     start, *lines = block.decode("latin-1").split("\r\n")
     if not start.startswith("GET /") or not start.endswith(" HTTP/1.1"):
         return None
@@ -55,17 +60,24 @@ def plain_head(block: bytes) -> Head | None:
     if "?" in target or not _TARGET.fullmatch(target):
         return None
     fields: dict[str, str] = {}
-    for line in lines[:-2]:
-        name, colon, value = line.partition(":")
-        kind = _kind(name)
-        if kind is None or not colon or not line.isprintable():
-            return None
-        if kind:
-            value = value.strip(" ")
-            if kind in fields or (kind in _SAYING and not _goes_without_saying(kind, value.lower())):
+    try:
+        for line in lines[:-2]:
+            name, colon, value = line.partition(":")
+            kind = _kind(name)
+            if kind is None or not colon or not line.isprintable():
                 return None
-            fields[kind] = value
+            if kind:
+                value = value.strip(" ")
+                if kind in fields or (kind in _SAYING and not _goes_without_saying(kind, value.lower())):
+                    return None
+                fields[kind] = value
+    except _LongName:
+        return None
     return Head(target, fields) if _HOST.fullmatch(fields.get("Host", "")) else None
+
+
+class _LongName(Exception):
+    """A field name that is not to be remembered."""
 
 
 def _goes_without_saying(kind: str, value: str) -> bool:
@@ -75,6 +87,8 @@ def _goes_without_saying(kind: str, value: str) -> bool:
 @lru_cache(1024)
 def _kind(name: str) -> str | None:
     """A field name in Tornado's spelling when it is read; empty when it is not, None when not plain."""
+    if len(name) > LONGEST_NAME:
+        raise _LongName  # what is raised is not kept
     if not _TOKEN.fullmatch(name):
         return None
     spelt = "-".join([part.capitalize() for part in name.split("-")])

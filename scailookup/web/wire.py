@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
@@ -17,11 +17,17 @@ from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
 from scailookup.web.front import Front, Untold
+from scailookup.web.plain import LONGEST_HEAD
+from scailookup.web.state import Web
+from scailookup.web.unreadable import flaw, refused, unreadable
 
 __all__ = ["Connection", "Patience", "Peer"]
 
 _END_OF_HEAD = rb"\n\r?\n"
-_LONGEST_HEAD = 64 * 1024
+# A head that comes to its end in so many bytes can be told that it is too long.
+_MOST_READ = 2 * LONGEST_HEAD
+# All that Tornado says to what it cannot read.
+_BARE = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 _log = structlog.get_logger("scailookup.web")
 
 
@@ -94,7 +100,7 @@ class Connection:
         stream = self.stream
         while True:
             self._since = monotonic()
-            head = stream.read_until_regex(_END_OF_HEAD, max_bytes=_LONGEST_HEAD)
+            head = stream.read_until_regex(_END_OF_HEAD, max_bytes=_MOST_READ)
             if cast("Future[bytes]", head).done():
                 await asyncio.sleep(0)  # whoever sends without a pause must not keep the loop from others
             block = await head
@@ -115,7 +121,11 @@ class Connection:
 
     async def _ordinary(self, front: Front, block: bytes, untold: Untold | None = None) -> bool:
         """One request by Tornado's own reading, from its first byte on."""
-        replayed = cast("IOStream", _Replayed(self.stream, block))
+        error = flaw(block)
+        if error is not None:
+            await self.stream.write(refused(block, error, front.web, perf_counter()))
+            return False
+        replayed = cast("IOStream", _Replayed(self.stream, block, front.web))
         connection = HTTP1Connection(replayed, False, self._params, self._peer)
         if untold is None:
             delegate = front.start_request(self, connection)
@@ -140,20 +150,25 @@ def _nothing() -> None:
 
 
 class _Replayed:
-    """The stream as it was before its head was read."""
+    """The stream as it was before its head was read; Tornado's bare 400 leaves it as an answer like all."""
 
-    def __init__(self, stream: IOStream, block: bytes) -> None:
+    def __init__(self, stream: IOStream, head: bytes, web: Web) -> None:
         self._stream = stream
-        self._block: bytes | None = block
+        self._head = head
+        self._web = web
+        self._started = perf_counter()
 
-    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Any:
-        """What was read, the first time."""
-        if self._block is None:
-            return self._stream.read_until_regex(regex, max_bytes)
-        first: Future[bytes] = Future()
-        first.set_result(self._block)
-        self._block = None
-        return first
+    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Future[bytes]:
+        """Tornado's call for a head, which it makes once a connection of its own: what was read."""
+        head: Future[bytes] = Future()
+        head.set_result(self._head)
+        return head
+
+    def write(self, data: bytes) -> Future[None]:
+        """Tornado's call for all that leaves."""
+        if data == _BARE:
+            data = refused(self._head, unreadable(), self._web, self._started)
+        return self._stream.write(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
