@@ -35,9 +35,14 @@ class Line:
         self.cpu = Cpu()
         self.overload = Overload(max_wait, cpu=self.cpu)
 
+    def look(self, late: float, seconds: float, worked: float | None = None) -> None:
+        """The loop is late, by its own work unless said otherwise."""
+        self.overload.look(late, seconds, seconds if worked is None else worked)
+
     def press(self) -> None:
         """The loop is late for long."""
-        self.overload.look(1.0, 1.0)
+        for _ in range(2):
+            self.look(1.0, 1.0)
 
     def round(self, comers: int, seconds: float) -> int:
         """So many come in a round of so much CPU time: how many of them are let in."""
@@ -56,25 +61,35 @@ async def test_a_loop_that_is_on_time_counts_nobody():
     """Nor does one that is late by less than the wait."""
     line = Line()
     for late in (0.0, 0.001, 0.19) * 20:
-        line.overload.look(late, 0.1)
+        line.look(late, 0.1)
     assert not line.overload.pressed
 
 
 async def test_a_burst_is_worked_off():
-    """The loop is late, but not for long at a time."""
+    """The loop is late, but not at two looks one after another."""
     line = Line()
+    line.overload.busy = lambda: 1000
     for _ in range(20):
-        line.overload.look(0.4, 0.4)
-        line.overload.look(0.0, 0.05)
+        line.look(0.4, 0.4)
+        line.look(0.04, 0.05)
     assert not line.overload.pressed
 
 
 async def test_a_loop_that_stays_late_counts():
-    """A second is enough."""
+    """Two looks one after another are enough."""
     line = Line()
-    for _ in range(11):
-        line.overload.look(0.25, 0.1)
+    line.look(0.25, 0.3)
+    assert not line.overload.pressed
+    line.look(0.25, 0.3)
     assert line.overload.pressed
+
+
+async def test_a_process_that_others_keep_from_running_has_no_more_to_do():
+    """It is late by the clock, and has hardly worked."""
+    line = Line()
+    for _ in range(20):
+        line.look(2.0, 2.05, 0.1)
+    assert not line.overload.pressed
 
 
 @pytest.mark.parametrize(("busy", "pressed"), [(32, False), (33, True)])
@@ -83,7 +98,7 @@ async def test_calls_under_way_take_several_rounds(busy, pressed):
     line = Line()
     line.overload.busy = lambda: busy
     for _ in range(20):
-        line.overload.look(0.06, 0.1)
+        line.look(0.06, 0.1)
     assert pressed is line.overload.pressed
 
 
@@ -95,13 +110,13 @@ async def test_0_is_never():
 
 
 async def test_as_many_are_let_in_as_a_round_may_take():
-    """Calls of 0.1 ms: 10 ms of each round are for them, whoever comes besides is one too many."""
+    """Calls of 0.1 ms: 6 ms of each round are for them, whoever comes besides is one too many."""
     line = Line()
     line.press()
     let_in = 32
     for _ in range(20):
         let_in = line.round(1000, let_in * 0.0001)
-    assert 100 == let_in
+    assert 60 == let_in
 
 
 async def test_the_quota_follows_the_cost():
@@ -111,7 +126,7 @@ async def test_the_quota_follows_the_cost():
     let_in = 32
     for _ in range(20):
         let_in = line.round(1000, let_in * 0.00002)
-    assert 495 <= let_in <= 500
+    assert 295 <= let_in <= 300
 
 
 async def test_few_callers_are_no_crowd():
@@ -141,12 +156,12 @@ async def test_after_a_calm_while_nothing_is_counted():
     """Five seconds without anybody turned away; one who was begins them anew."""
     line = Line()
     line.press()
-    line.overload.look(0.0, 4.9)
+    line.look(0.0, 4.9)
     line.overload.turn_away()
-    line.overload.look(0.0, 4.9)
-    line.overload.look(0.0, 4.9)
+    line.look(0.0, 4.9)
+    line.look(0.0, 4.9)
     assert line.overload.pressed
-    line.overload.look(0.0, 0.2)
+    line.look(0.0, 0.2)
     assert not line.overload.pressed
 
 
@@ -157,10 +172,10 @@ async def test_the_operator_is_told_once_of_each_overload():
         line.press()
         for _ in range(3):
             line.overload.turn_away()
-        line.overload.look(0.0, 1.0)
-        line.overload.look(0.0, 5.0)
+        line.look(0.0, 1.0)
+        line.look(0.0, 5.0)
         line.press()
-        line.overload.look(0.0, 5.0)
+        line.look(0.0, 5.0)
     assert [("overloaded", None), ("overload_over", 3)] == [(e["event"], e.get("turned_away")) for e in logs]
 
 

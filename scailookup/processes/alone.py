@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -11,7 +10,7 @@ from scailookup import log
 from scailookup.errors import ScailookupError, SettingsError
 from scailookup.lifetime import Told, first_of, signals
 from scailookup.processes.notify import Notifier
-from scailookup.processes.serving import Serving
+from scailookup.processes.serving import Serving, spare_collector
 from scailookup.processes.sockets import Sockets, open_sockets
 from scailookup.settings import Settings
 
@@ -34,7 +33,7 @@ async def serve_alone(settings: Settings, load: Load) -> int:
         sockets = open_sockets(settings)
         await serving.start(sockets.public[0], sockets.admin)
         announce(settings, sockets)
-        gc.freeze()  # what is here now stays: the collector need not look at it with every list
+        spare_collector()
 
         async def change(new: Settings) -> None:
             await serving.prepare(new)

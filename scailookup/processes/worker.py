@@ -7,7 +7,6 @@ alone obeys SIGINT and SIGHUP. A worker whose supervisor is gone ends by itself.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ from scailookup import log
 from scailookup.errors import ScailookupError, SettingsError
 from scailookup.lifetime import first_of
 from scailookup.processes.channel import Channel, Done, Order, State, Up
-from scailookup.processes.serving import Serving
+from scailookup.processes.serving import Serving, spare_collector
 from scailookup.settings import Settings
 
 __all__ = ["command", "main"]
@@ -91,7 +90,7 @@ class _Worker:
         self._logging(settings)
         self.serving = Serving(settings)
         await self.serving.start(self._public, [])
-        gc.freeze()  # what is here now stays: the collector need not look at it with every list
+        spare_collector()
         _log.info("worker_started", pid=os.getpid())
         return Up()
 

@@ -25,14 +25,14 @@ MOST_CONNECTIONS = 4096
 # Of the descriptors a process may have, the share that its callers may take.
 _DESCRIPTORS = 0.75
 _LOOK = 0.05
-# Seconds for which the loop has to be late: a burst is worked off, not turned away.
-_BURST = 1.0
+# Looks at which the loop has to be late one after another: a burst, or one long piece of work, is worked off.
+_LOOKS = 2
 # Seconds without anybody turned away after which nothing is counted any more.
 _CALM = 5.0
 # Rounds of the loop that an answer takes for which an upstream is asked; from memory it takes one.
 _ROUNDS = 4
 # The share of the wait that the CPU time of one round may take: little, so that few calls are under way.
-_ROUND = 0.05
+_ROUND = 0.03
 # So many may always come in one round: what a few callers ask for is no crowd, however long it takes.
 _LEAST = 32
 _log = structlog.get_logger("scailookup.web")
@@ -64,8 +64,7 @@ class Overload:
         self.cut = Counter({"unread": 0, "idle": 0})
         self._max_wait = max_wait
         self._cpu = cpu
-        self._late_for = 0.0
-        self._lates: deque[float] = deque(maxlen=_ROUNDS)
+        self._lates: deque[float] = deque([0.0] * _LOOKS, maxlen=_LOOKS)
         self._quota = _LEAST
         self._let_in = self._before = 0
         self._refused = 0
@@ -77,7 +76,7 @@ class Overload:
 
     def start(self) -> None:
         """Look at the running loop from now on."""
-        self._looked = monotonic()
+        self._looked, self._worked = monotonic(), self._cpu()
         self._due = self._looked + _LOOK
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._tick)
 
@@ -87,8 +86,8 @@ class Overload:
             self._timer.cancel()
         self.pressed = False
 
-    def look(self, late: float, seconds: float) -> None:
-        """The loop was ``late``; ``seconds`` have gone since the look before."""
+    def look(self, late: float, seconds: float, worked: float) -> None:
+        """The loop was ``late``; since the look before, ``seconds`` have gone, of CPU time ``worked``."""
         self.wait = late
         if not self._max_wait:
             return
@@ -98,12 +97,13 @@ class Overload:
             if self._calm_for >= _CALM:
                 self._relax()
             return
-        self._lates.append(late)
-        wait = sum(self._lates) if self.busy() > _LEAST else late
-        self._late_for = self._late_for + seconds if wait > self._max_wait else 0.0
-        if self._late_for >= _BURST:
+        # A process that others keep from running is late too, but has no more to do than before.
+        self._lates.append(min(late, worked))
+        rounds = _ROUNDS if self.busy() > _LEAST else 1
+        if rounds * min(self._lates) > self._max_wait:
             self.pressed, self._quota, self._began = True, _LEAST, self._cpu()
-            self._late_for = self._calm_for = 0.0
+            self._calm_for = 0.0
+            self._lates.extend([0.0] * _LOOKS)
 
     def lets_in(self) -> bool:
         """Whether one more request of this round is let in; to be asked while ``pressed``."""
@@ -150,9 +150,9 @@ class Overload:
             )
 
     def _tick(self) -> None:
-        now = monotonic()
-        self.look(now - self._due, now - self._looked)
-        self._looked, self._due = now, now + _LOOK
+        now, worked = monotonic(), self._cpu()
+        self.look(now - self._due, now - self._looked, worked - self._worked)
+        self._looked, self._worked, self._due = now, worked, now + _LOOK
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._tick)
 
 
