@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from scailookup.web.front import Front
 from scailookup.web.guard import OPEN, Need, OpenOnly
 from scailookup.web.handler import Handler
 from scailookup.web.health import HealthHandler
-from scailookup.web.listener import listener
+from scailookup.web.listener import _Listening, listener
 from scailookup.web.overload import Overload
 from scailookup.web.router import Routes, Target
 from scailookup.web.state import Web
@@ -68,7 +69,14 @@ class Place:
         return self.web.overload
 
     def press(self) -> None:
-        self.overload.look(1.0, 1.0)
+        for _ in range(2):
+            self.overload.look(1.0, 1.0, 1.0)
+
+    def let_in(self, *answers: bool) -> None:
+        """Count callers; so the first ones fare, and nobody after them is let in."""
+        self.press()
+        left = iter(answers)
+        self.overload.lets_in = lambda: next(left, False)  # type: ignore[method-assign]
 
     async def lines(self, count: int) -> list[Line]:
         return [Line(*await asyncio.open_connection("127.0.0.1", self.port)) for _ in range(count)]
@@ -195,14 +203,63 @@ async def test_a_body_is_never_taken_for_a_request():
     async with place() as p:
         inner = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
         (posting,) = await p.lines(1)
-        posting.writer.write(b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(inner))
-        await asyncio.sleep(0.05)  # the head is read, the body is waited for
+        head = b"POST /small HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        posting.writer.write(head % len(inner))
+        assert b" 100 " in await posting.reader.readuntil(b"\r\n\r\n")  # the head is read
         lines = await crowd(p)
         posting.writer.write(inner)
         assert b'"posted"' in await posting.answer()
         posting.ask()
         assert b'"small"' in await posting.answer()
         await statuses(lines)
+
+
+async def test_a_head_in_pieces_is_counted_by_its_first():
+    """Who sends one so does not get past the others."""
+    async with place() as p:
+        (piecemeal,) = await p.lines(1)
+        first = await crowd(p)
+        piecemeal.writer.write(b"GET /small HTTP/1.1\r\nHo")
+        await statuses(first)
+        piecemeal.writer.write(b"st: a\r\n\r\n")
+        assert 503 == await piecemeal.status()
+
+
+async def test_a_body_that_comes_later_lets_nobody_in():
+    """The head was one too many; what comes after it does not change that."""
+    async with place() as p:
+        (posting,) = await p.lines(1)
+        p.let_in()
+        posting.writer.write(
+            b"POST /small HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        )
+        await posting.reader.readuntil(b"\r\n\r\n")
+        p.let_in(True)
+        posting.writer.write(b"{}")
+        assert 503 == await posting.status()
+
+
+async def test_heads_that_come_together_are_counted_one_by_one():
+    """Pipelining is no way in."""
+    async with place() as p:
+        (line,) = await p.lines(1)
+        p.let_in(True, False, True)
+        line.writer.write(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n" * 4)
+        assert [200, 503, 200, 503] == [await line.status() for _ in range(4)]
+
+
+async def test_who_is_turned_away_again_and_again_is_not_idle():
+    """Its connection is not closed under it."""
+    async with place() as p:
+        (line,) = await p.lines(1)
+        p.let_in()
+        line.ask()
+        assert 503 == await line.status()
+        (connection,) = p.server._connections
+        connection._since -= 1000  # type: ignore[attr-defined]
+        connection._look()  # type: ignore[attr-defined]
+        line.ask()
+        assert 503 == await line.status()
 
 
 async def test_a_client_that_leaves_as_it_is_turned_away_harms_nobody():
@@ -237,6 +294,43 @@ async def test_there_are_no_more_connections_than_allowed():
         assert (1, 0) == (p.overload.turned_away["connections"], p.overload.cut["idle"])
         lines[0].writer.close()
         assert 200 == await tried(p)
+
+
+async def test_the_last_words_to_many_take_few_descriptors():
+    """Of those refused a sixteenth of what may connect is kept for a moment, the rest ends at once."""
+    async with place(connections=32) as p:
+        lines = await p.lines(32)
+        for line in lines:
+            line.ask()
+        await statuses(lines)
+        for more in await p.lines(6):
+            assert 503 == await more.status()
+        assert 2 == len(p.server._lingering)
+
+
+class Bound:
+    """A listening socket whose connections are taken by another process in the last moment."""
+
+    def __init__(self) -> None:
+        self.raises = [OSError(errno.EMFILE, "none left"), BlockingIOError()]
+
+    def fileno(self) -> int:
+        return -1
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        raise self.raises.pop(0)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_the_descriptor_in_reserve_is_had_again():
+    """Though there was no connection to turn away with it."""
+    listening = _Listening(Bound(), lambda _: True)  # type: ignore[arg-type]
+    with pytest.raises(BlockingIOError):
+        listening.accept()
+    assert listening._spare >= 0
+    listening.close()
 
 
 async def test_quiet_connections_make_room():

@@ -8,9 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from scailookup.metrics import Metrics
+from scailookup.web.front import Front
 from scailookup.web.guard import OpenOnly
+from scailookup.web.health import HealthHandler
 from scailookup.web.overload import Overload
-from scailookup.web.refusal import always_served, full, refuse
+from scailookup.web.refusal import full, refuse
+from scailookup.web.router import Routes, Target
 from scailookup.web.state import Web
 
 pytestmark = pytest.mark.gen_test
@@ -256,7 +259,13 @@ async def test_what_is_not_one_plain_head_is_for_others_to_read(head: bytes):
 
 
 @pytest.mark.parametrize(
-    "head", [HEAD.replace(b"1.1", b"1.0"), HEAD.replace(b"Host: a", b"Host: a\r\nCONNECTION: close")]
+    "head",
+    [
+        HEAD.replace(b"1.1", b"1.0"),
+        HEAD.replace(b"Host: a", b"Host: a\r\nCONNECTION: close"),
+        HEAD.replace(b"Host: a", b"Host: a\r\nConnection:close"),
+        HEAD.replace(b"Host: a", b"Host: a\r\nConnection: TE, close"),
+    ],
 )
 async def test_the_last_answer_says_so(head: bytes):
     """The client wants no more, or cannot."""
@@ -301,5 +310,8 @@ async def test_a_full_process_says_so_and_ends_the_connection():
     ],
 )
 async def test_health_is_always_told(line: bytes, always: bool):
-    """These two paths and nothing that looks like them."""
-    assert always == always_served(line + b"\r\nHost: a\r\n\r\n")
+    """These two routes and nothing that looks like them."""
+    routes = Routes(web())
+    for path in ("/healthz", "/readyz"):
+        routes.add(path, Target(HealthHandler, path[1:]))
+    assert always is Front(routes).always(line + b"\r\nHost: a\r\n\r\n")

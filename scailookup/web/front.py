@@ -105,6 +105,11 @@ class Front(HTTPServerConnectionDelegate):
         """Tornado's call for a request on the ordinary road."""
         return self._routes.start_request(server_conn, request_conn)
 
+    def always(self, head: bytes) -> bool:
+        """Whether what the head asks is answered however many come."""
+        found = self._routes.find(head.split(b" ", 2)[1].partition(b"?")[0].decode("latin-1"))
+        return found is not None and found[0].handler.always
+
     def telling(
         self, server_conn: object, request_conn: HTTPConnection, untold: Untold
     ) -> HTTPMessageDelegate:

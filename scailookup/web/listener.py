@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import attrgetter
 from time import monotonic
 from typing import Any
@@ -28,14 +29,29 @@ BODY_SECONDS = 10
 _SWEEP_SECONDS = 1.0
 # A connection on which nothing has come for so long may have to make room for another.
 _QUIET_SECONDS = 1.0
+# When all have something to say, seconds until that is looked at again.
+_ROOM_SECONDS = 0.1
 # When there has to be room, so large a share of the connections is looked for at once.
 _SHARE = 16
 _MOST_REFUSALS = 32
-_MOST_LINGERING = 256
 # So many connections are taken at the end at most: whoever goes on connecting must not put it off.
 _MOST_LAST = 1024
 _TELL_SECONDS = 10.0
 _log = structlog.get_logger("scailookup.web")
+
+
+class _Seldom:
+    """For what is worth saying, but not each time."""
+
+    def __init__(self) -> None:
+        self._told = float("-inf")
+
+    def due(self) -> bool:
+        """Whether it is time to say it; then it is not for a while."""
+        due = monotonic() - self._told > _TELL_SECONDS
+        if due:
+            self._told = monotonic()
+        return due
 
 
 class _Listening:
@@ -51,8 +67,8 @@ class _Listening:
         self._bound = bound
         self._takes = takes
         self.fileno = bound.fileno
-        self._spare = os.open(os.devnull, os.O_RDONLY)
-        self._told = float("-inf")
+        self._spare = _reserve()
+        self._telling = _Seldom()
 
     def accept(self) -> tuple[socket.socket, Any]:
         """A connection; BlockingIOError when there is none, or none that is taken."""
@@ -64,6 +80,8 @@ class _Listening:
                     raise
                 self._turn_away()
                 break
+            if self._spare < 0:
+                self._spare = _reserve()
             if self._takes(connection):
                 return connection, address
         raise BlockingIOError
@@ -78,14 +96,19 @@ class _Listening:
     def _turn_away(self) -> None:
         if self._spare >= 0:
             os.close(self._spare)
-        try:
+        with suppress(OSError):  # somebody was faster
             self._bound.accept()[0].close()
-            self._spare = os.open(os.devnull, os.O_RDONLY)
-        except OSError:
-            self._spare = -1  # somebody was faster
-        if monotonic() - self._told > _TELL_SECONDS:
-            self._told = monotonic()
+        self._spare = _reserve()
+        if self._telling.due():
             _log.error("descriptors_exhausted", reason="no descriptor is left: connections are turned away")
+
+
+def _reserve() -> int:
+    """A descriptor to give up; -1 when there is none."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return -1
 
 
 class Listener(HTTPServer):
@@ -106,7 +129,8 @@ class Listener(HTTPServer):
         super().initialize(*args, **options)
         self._streams: set[Stream] = set()
         self._lingering: list[socket.socket] = []
-        self._told = float("-inf")
+        self._telling = _Seldom()
+        self._no_room_until = 0.0
         self._unbounded = Overload()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
@@ -120,7 +144,7 @@ class Listener(HTTPServer):
         stream.set_nodelay(True)
         stream.set_nodelay = _stays  # type: ignore[method-assign]
         front = self.request_callback
-        if not isinstance(front, Front):
+        if not isinstance(front, Front) or not isinstance(stream, Stream):
             super().handle_stream(stream, address)
             return
         peer = Peer(str(address[0]) if address else "")
@@ -170,24 +194,31 @@ class Listener(HTTPServer):
         if len(self._streams) < overload.connections or self._makes_room(overload):
             return True
         overload.turned_away["connections"] += 1
-        if monotonic() - self._told > _TELL_SECONDS:
-            self._told = monotonic()
+        if self._telling.due():
             _log.warning("connections_full", connections=len(self._streams))
-        self._refuse(connection)
+        self._refuse(connection, overload.connections // _SHARE)
         return False
 
     def _makes_room(self, overload: Overload) -> bool:
         """Close those connections on which nothing has come for longest, as if their time were up."""
-        before = monotonic() - _QUIET_SECONDS
+        now = monotonic()
+        if now < self._no_room_until:
+            return False
+        before = now - _QUIET_SECONDS
         quiet = [stream for stream in self._streams if stream.idle and stream.heard <= before]
         quiet.sort(key=attrgetter("heard"))
         for stream in quiet[: 1 + len(self._streams) // _SHARE]:
             overload.cut["idle"] += 1
             stream.close()
+        if not quiet:
+            self._no_room_until = now + _ROOM_SECONDS
         return bool(quiet)
 
-    def _refuse(self, connection: socket.socket) -> None:
-        """Say why, and close a moment later: a close at once could overtake what was said."""
+    def _refuse(self, connection: socket.socket, most: int) -> None:
+        """Say why, and close a moment later: a close at once could overtake what was said.
+
+        ``most`` wait for that moment: descriptors are short.
+        """
         try:
             connection.setblocking(False)
             connection.send(full())
@@ -196,7 +227,7 @@ class Listener(HTTPServer):
             connection.close()
             return
         self._lingering.append(connection)
-        if len(self._lingering) > _MOST_LINGERING:
+        if len(self._lingering) > most:
             self._lingering.pop(0).close()
 
     def _sweep(self, lingered: Iterable[socket.socket] = ()) -> None:

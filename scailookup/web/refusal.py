@@ -13,9 +13,9 @@ from scailookup.web.headers import BASE_HEADERS, EXPOSED, SERVER, is_request_id,
 from scailookup.web.overload import crowded
 from scailookup.web.state import Web
 
-__all__ = ["Refusal", "always_served", "full", "refuse"]
+__all__ = ["Refusal", "full", "refuse"]
 
-_ALWAYS = re.compile(rb"[A-Z]+ /(?:healthz|readyz)[ ?]")
+_LAST_ONE = re.compile(rb"\nconnection:[^\r\n]*\bclose\b")
 _MARK = "request-id"
 
 
@@ -24,11 +24,6 @@ class Refusal(NamedTuple):
 
     answer: bytes
     last: bool
-
-
-def always_served(head: bytes) -> bool:
-    """Whether this asks how the process is: that is answered whatever else is going on."""
-    return _ALWAYS.match(head) is not None
 
 
 def refuse(head: bytes, web: Web) -> Refusal | None:
@@ -56,7 +51,7 @@ def refuse(head: bytes, web: Web) -> Refusal | None:
         more += "X-Accel-Expires: 0\r\n"
     if web.cors_origins:
         more += _cors(_value(head, lower, b"\norigin:"), web.cors_origins)
-    last = version == b" HTTP/1.0" or web.leaving or b"\nconnection: close" in lower
+    last = version == b" HTTP/1.0" or web.leaving or _LAST_ONE.search(lower) is not None
     request_id = given if given is not None and is_request_id(given) else new_request_id()
     return Refusal(_CROWDED.made(request_id, more, last, start.startswith(b"HEAD ")), last)
 

@@ -19,6 +19,7 @@ from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from scailookup.web.front import Front, Untold
 from scailookup.web.plain import LONGEST_HEAD
 from scailookup.web.state import Web
+from scailookup.web.stream import Stream
 from scailookup.web.unreadable import flaw, refused, unreadable
 
 __all__ = ["Connection", "Patience", "Peer"]
@@ -59,7 +60,7 @@ class Connection:
     """Requests one after another. The task that serves them ends with the connection."""
 
     def __init__(
-        self, stream: IOStream, params: HTTP1ConnectionParameters, peer: Peer, patience: Patience
+        self, stream: Stream, params: HTTP1ConnectionParameters, peer: Peer, patience: Patience
     ) -> None:
         self.stream = stream
         self._params = params
@@ -105,7 +106,8 @@ class Connection:
                 await asyncio.sleep(0)  # whoever sends without a pause must not keep the loop from others
             block = await head
             self._since, self._limit = None, self._patience.idle
-            question = front.question(block)
+            crowded_out = front.overload.pressed and stream.one_too_many()
+            question = None if crowded_out else front.question(block)
             if question is None:
                 return await self._ordinary(front, block)
             left: Any = front.answer(question, stream)
@@ -138,7 +140,8 @@ class Connection:
         self._watch = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
-        waited = 0.0 if self._since is None else monotonic() - self._since
+        # Who is turned away again and again is not idle, though no head gets here.
+        waited = 0.0 if self._since is None else monotonic() - max(self._since, self.stream.refused)
         if waited >= self._limit:
             self.stream.close()
         else:
