@@ -23,7 +23,7 @@ __all__ = ["Serving", "spare_collector"]
 GRACE = 1.0
 _PAUSE = 0.01
 _CALM = 3  # so many looks in a row must find nothing under way
-# New objects after which the collector looks: hundreds of requests under way, with their rows, are no garbage.
+# New objects after which the collector looks: requests under way, with their rows, are no garbage.
 _YOUNG = 5_000
 _log = structlog.get_logger("scailookup")
 Make = Callable[[Settings, Metrics], Service]
