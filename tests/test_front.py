@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 from fakes import FakeClock, FakeFetch, FakeSecrets, jwks, settings
 from harness import encode, rsa_key
 from structlog.testing import capture_logs
@@ -632,6 +633,39 @@ async def test_the_debug_event():
         assert ("GET", "scaigrid/models", 200, None, "tnt_acme", "req-1") == tuple(
             event[name] for name in ("method", "route", "status", "error", "tenant", "request_id")
         )
+
+
+class Traced:
+    """Spans that are begun and forgotten."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def begin(self, trace, ago=0.0):
+        self.begun += 1
+        return trace._replace(traceparent=f"00-{self.begun:032x}-{self.begun:016x}-01", span=self)
+
+    def end(self, trace, **about):
+        pass
+
+
+async def test_each_event_bears_the_ids_of_its_own_request():
+    """Where requests are traced, what a connection logs of one bears nothing of those before it."""
+    async with world() as w:
+        await w.warmed(request())
+        w.short.web.spans = Traced()
+        asked = ["/v1/scaiqueue/scopes", "/nowhere", MODELS, "/v1/lookups", "/nowhere"]
+        with capture_logs() as events:
+            structlog.get_config()["processors"].insert(0, structlog.contextvars.merge_contextvars)
+            async with w.short.line() as line:
+                for path in asked:
+                    line.send(request(path))
+                    await line.answer()
+                line.send(b"NONSENSE\r\n\r\n")
+                await line.answer()
+                assert await line.ended()
+        traced = [event.get("trace_id") for event in events if event["event"] == "request"]
+        assert [*(f"{number:032x}" for number in range(1, 6)), None] == traced
 
 
 # What falls through

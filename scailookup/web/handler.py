@@ -62,6 +62,8 @@ class Handler(RequestHandler):
             self.trace = web.spans.begin(self.trace)
         for name, value in options.items():
             setattr(self, name, value)
+        structlog.contextvars.clear_contextvars()  # a keep-alive connection keeps its context
+        structlog.contextvars.bind_contextvars(**self.trace.names)
         self.web.busy += 1
         self._lend_nothing()
 
@@ -76,9 +78,7 @@ class Handler(RequestHandler):
         self.set_header("X-Request-ID", self.trace.request_id)
 
     async def prepare(self) -> None:
-        """Ids, CORS, method, body size, caller, permission: in this order, before any handler runs."""
-        structlog.contextvars.clear_contextvars()  # a keep-alive connection keeps its context
-        structlog.contextvars.bind_contextvars(**self.trace.names)
+        """CORS, method, body size, caller, permission: in this order, before any handler runs."""
         allowed = self._cors()
         self._let_in()
         method = self.request.method or ""

@@ -6,6 +6,7 @@ import re
 from time import time
 
 import msgspec
+import structlog
 from tornado.httputil import format_timestamp
 
 from scailookup.errors import InvalidParameter
@@ -58,6 +59,7 @@ def refused(head: bytes, error: InvalidParameter, web: Web, started: float) -> b
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
     ]
+    structlog.contextvars.clear_contextvars()  # those of the connection's request before
     report_request(
         web,
         route="none",
