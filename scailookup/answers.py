@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from asyncio import Future
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -101,14 +102,18 @@ class Served(NamedTuple):
 
 
 class Form:
-    """Ready bytes of one body with its strong ETag, and the same compressed once somebody wants that."""
+    """Ready bytes of one body with its strong ETag, and the same compressed once somebody wants that.
 
-    __slots__ = ("_packed", "body", "etag", "weight")
+    ``packing`` is for whoever compresses a long body beside the loop: what others are to wait for.
+    """
+
+    __slots__ = ("_packed", "body", "etag", "packing", "weight")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
         self._packed: tuple[bytes, str] | None = None
+        self.packing: Future[Any] | None = None
         # Half as much again covers the compressed form: one that is larger is not sent.
         self.weight = len(body) + len(body) // 2
 
@@ -121,9 +126,8 @@ class Form:
         """The gzip bytes with an ETag of their own; None when the body is too small, or gains too little."""
         if self._packed is None and len(self.body) >= SMALLEST_PACKED:
             small = gzip.compress(self.body, compresslevel=6, mtime=0)
-            self._packed = small, self.etag[:-1] + '-gz"'
-            if len(small) > len(self.body) // 2:
-                self._packed = _NO_GAIN
+            gains = len(small) <= len(self.body) // 2
+            self._packed = (small, self.etag[:-1] + '-gz"') if gains else _NO_GAIN
         return self._packed if self._packed is not _NO_GAIN else None
 
 

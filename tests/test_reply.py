@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from time import perf_counter, time
 
 import pytest
 
 from scailookup.model import Answer, Form, Served
-from scailookup.web.reply import LookupReply, accepts_gzip, lookup_reply
+from scailookup.web.reply import LookupReply, accepts_gzip, lookup_reply, pack_beforehand
 
 LONG = b'["' + b"x" * 1000 + b'"]'
 
@@ -145,6 +146,54 @@ def test_a_small_body_stays_plain():
     """What would gain nothing is not compressed, though gzip is welcome."""
     sent = reply(served(data=b"[]"), accept="gzip")
     assert (b'{"data":[]}', None) == (sent.body, header(sent, "Content-Encoding"))
+
+
+class Slow(Form):
+    """A form that counts how often it is compressed, and fails as often as it is told to."""
+
+    def __init__(self, body: bytes, failing: int = 0) -> None:
+        super().__init__(body)
+        self.failing = failing
+        self.times = 0
+
+    def packed(self) -> tuple[bytes, str] | None:
+        self.times += 1
+        if self.times <= self.failing:
+            raise MemoryError
+        return super().packed()
+
+
+def packing(form: Form, callers: int) -> asyncio.Future[list[BaseException | None]]:
+    """So many callers who want a long body compressed, all at once."""
+    asked = Served(Answer.of(b"[]"), form, "hit")
+    waiting = [pack_beforehand(asked, {"Accept-Encoding": "gzip"}) for _ in range(callers)]
+    return asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.gen_test
+async def test_a_long_body_is_compressed_once_for_all():
+    """Whoever comes while it is compressed waits for that."""
+    form = Slow(b"x" * 100_000)
+    assert ([None] * 12, True, 1) == (await packing(form, 12), form.is_packed, form.times)
+
+
+@pytest.mark.gen_test
+async def test_compressing_that_failed_is_tried_again():
+    """Those who waited hear of it; the next one tries anew."""
+    form = Slow(b"x" * 100_000, failing=1)
+    first, second = await packing(form, 2), await packing(form, 2)
+    assert ([MemoryError] * 2, [None] * 2, 2) == ([type(failure) for failure in first], second, form.times)
+
+
+@pytest.mark.gen_test
+async def test_one_who_gives_up_harms_nobody():
+    """Who is cancelled while a long body is compressed does not end it for the others."""
+    form = Slow(b"x" * 3_000_000)
+    first, second = asyncio.ensure_future(packing(form, 1)), asyncio.ensure_future(packing(form, 1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    assert ([None], 1) == (await second, form.times)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ __all__ = ["LookupReply", "accepts_gzip", "long_to_pack", "lookup_reply", "pack_
 
 # Beyond this compressing takes longer than others should wait.
 LONG_BODY = 64 * 1024
-_VARY = "Authorization, Accept-Encoding"
 _TAGS = re.compile(r'\*|(?:W/)?"[^"]*"')
 _CODING = re.compile(r"(?:^|,)\s*([A-Za-z0-9*_-]+)\s*(?:;\s*[qQ]=([0-9.]+)\s*)?(?=,|$)")
 
@@ -51,12 +50,15 @@ def long_to_pack(served: Served, headers: Mapping[str, str]) -> bool:
 
 
 async def pack_beforehand(served: Served, headers: Mapping[str, str]) -> None:
-    """Compress a long body before it is sent.
+    """Compress a long body before it is sent, once for all who want it.
 
     The interpreter's lock is free while zlib works: nobody waits for somebody's long list.
     """
     if long_to_pack(served, headers):
-        await asyncio.to_thread(served.form.packed)
+        form = served.form
+        if form.packing is None or form.packing.done():  # done and not packed: it has failed
+            form.packing = asyncio.ensure_future(asyncio.to_thread(form.packed))
+        await asyncio.shield(form.packing)
 
 
 def lookup_reply(
