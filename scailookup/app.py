@@ -57,7 +57,6 @@ class Service:
         store = open_store(settings, connect(settings))
         self.secrets = HeldSecrets(store, fresh=settings.secret_fresh, hold=settings.secret_hold)
         scrubber.add(*settings.secrets())
-        scrubber.add_source(self.secrets.values)
         self.plugins = discover(settings, plugins)
         self._circuits = Circuits(settings.circuit)
         tls: dict[str, Tls | None] = {}
@@ -70,7 +69,6 @@ class Service:
             max_wait=settings.max_wait,
         )
         self.plugins.add_handlers(Services(settings, self.secrets, self._door), Handler)
-        self._observers = Observers(self.plugins.called) if self.plugins.observed else None
         settings.own.refuse_unknown(self.plugins.absent)
         scrubber.add(*settings.secrets())  # plugins' own among them
         tls.update({upstream.name: upstream.tls for upstream in self.plugins.reached})
@@ -88,7 +86,6 @@ class Service:
         pepper = self._shared.pepper if self._shared else None
         credentials = Credentials(settings, self.secrets)
         self._lookups = Lookups(limits, self.cache, credentials, self._door, pepper)
-        scrubber.add_source(self._lookups.tokens.values)
         site = public_site(self.web, self.plugins, self._lookups, self.ready)
         add_upstreams(site, self.plugins, self._circuits)
         explainer = Explainer(settings, self.secrets, self._permissions, self._lookups, self._circuits)
@@ -96,6 +93,10 @@ class Service:
         add_console(site, settings, demo, self.cache.clear)
         self.public = Front(site)
         self.admin = Front(admin_site(self.web, self.plugins, self.ready, self._gather), short=False)
+        # What only `close` undoes comes last: settings may be refused on the way here.
+        self._observers = Observers(self.plugins.called) if self.plugins.observed else None
+        scrubber.add_source(self.secrets.values)
+        scrubber.add_source(self._lookups.tokens.values)
 
     def _observe(self, call: Call) -> None:
         self.metrics.called(call)

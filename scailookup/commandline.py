@@ -91,14 +91,14 @@ def token_text(file: str | None) -> str | None:
     """
     if file is None:
         return os.environ.get(TOKEN_NAME, "").strip() or None
-    if file == "-":
-        return _from_stdin().strip()
     try:
+        if file == "-":
+            return _from_stdin().strip()
         with Path(file).open(encoding="utf-8") as stream:
             return stream.read(_LONGEST_TOKEN + 2).strip()
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise click.UsageError(f"cannot read {file}: {reason}") from None
+        raise click.UsageError(f"cannot read {'stdin' if file == '-' else file}: {reason}") from None
 
 
 def read_token(file: str | None) -> str | None:

@@ -84,6 +84,7 @@ class ScailookupError(Exception):
         other = type(self).__new__(type(self))
         other.args = self.args
         other.__dict__.update(self.__dict__)
+        other.headers, other.extra = dict(self.headers), dict(self.extra)
         return other
 
     def detail(self) -> dict[str, Any]:

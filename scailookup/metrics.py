@@ -143,8 +143,8 @@ class Metrics:
         code = call.code
         if code is None:
             code = "ok"
-        elif code not in _CODES:
-            code = "upstream"
+        elif code not in _CODES or (call.status or 0) >= 400:
+            code = "upstream"  # with a status of failure the code is the upstream's own
         self._calls[call.upstream, call.lookup, call.status, code] += 1
         place = (call.upstream, call.lookup)
         buckets = self._seconds[place]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote_plus
 
 from scailookup.answers import Answer, Form, Row, Served
 from scailookup.version import __version__
@@ -33,6 +34,7 @@ __all__ = [
     "Row",
     "Served",
     "Trace",
+    "forms",
 ]
 
 VIEW = "scaicore:view"
@@ -89,6 +91,18 @@ class Grant:
     secret: str = field(default="", repr=False)
     exchange: Exchange | None = None
     others: tuple[str, ...] = field(default=(), repr=False)
+
+    def forms(self) -> list[str]:
+        """What signs the call, in each form in which an upstream may send it back."""
+        values = [self.secret, *(value for _, value in self.headers)]
+        if self.exchange is not None:
+            values.append(self.exchange.secret)
+        return forms(*values, *(value.rpartition(" ")[2] for value in values))
+
+
+def forms(*secrets: str) -> list[str]:
+    """As they are and as they stand in a form."""
+    return [form for secret in secrets for form in (secret, quote_plus(secret))]
 
 
 class Trace(NamedTuple):

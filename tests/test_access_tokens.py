@@ -220,6 +220,15 @@ async def test_what_is_no_token(answer):
     assert "bad_shape" == caught.value.code
 
 
+async def test_what_was_refused_is_forgotten_with_the_next_fetch():
+    """A secret that was exchanged since does not stay in memory, whether or not its fetch went well."""
+    world = World(token("t1"), reply({}, 500))
+    world.tokens.refuse(await world.sign())
+    with pytest.raises(CallFailed):
+        await world.sign()
+    assert set() == world.tokens._refused
+
+
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_a_refused_client(status):
     """The endpoint's own code and text are told."""

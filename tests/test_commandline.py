@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import select
@@ -83,6 +84,13 @@ def test_a_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert TOKEN == read_token(None)
     monkeypatch.setenv("SCAIKEY_TOKEN", "")
     assert read_token(None) is None
+
+
+def test_a_token_on_stdin_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are not UTF-8 are refused like those of a file."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+    with pytest.raises(click.UsageError, match="cannot read stdin: it is not UTF-8"):
+        read_token("-")
 
 
 @pytest.mark.parametrize("text", ["", " \n", "one\ntwo", "t\x00n", "schlüssel", "x" * 16_385])

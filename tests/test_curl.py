@@ -72,6 +72,17 @@ async def test_an_interim_answer_is_not_the_answer():
 
 
 @pytest.mark.gen_test
+async def test_a_version_in_a_header_hides_no_header():
+    """A proxy's Via says HTTP/1.1 too."""
+    head = b"HTTP/1.1 200 OK\r\nLink: </2>; rel=next\r\nVia: HTTP/1.1 edge\r\nContent-Length: 2\r\n\r\n[]"
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with wire(Says(head), Says(early + head)) as server, client() as curl:
+        for _ in range(2):
+            reply = await get(curl, server)
+            assert ("</2>; rel=next", "HTTP/1.1 edge") == (reply.headers["link"], reply.headers["via"])
+
+
+@pytest.mark.gen_test
 async def test_headers_that_leave():
     """What leaves is the request's headers, Host and Accept-Encoding; nothing else."""
     headers = (("Accept", "application/json"), ("User-Agent", "scailookup/1"), ("X-Api-Key", "k"))

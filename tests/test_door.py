@@ -259,7 +259,15 @@ async def test_a_secret_sent_in_a_form_is_scrubbed_as_it_stood_there():
     assert "bad client_secret=[redacted]!" == failed.text
 
 
-@pytest.mark.parametrize("echoed", ["c29tZWJvZHk6aHVudGVyMjI=", "hunter22", "Basic c29tZWJvZHk6aHVudGVyMjI="])
+@pytest.mark.parametrize(
+    "echoed",
+    [
+        "c29tZWJvZHk6aHVudGVyMjI=",
+        "c29tZWJvZHk6aHVudGVyMjI%3D",
+        "hunter22",
+        "Basic c29tZWJvZHk6aHVudGVyMjI=",
+    ],
+)
 async def test_a_basic_credential_is_scrubbed_in_each_form(echoed):
     """The password, its encoded form and the whole header value are all secrets."""
     encoded = "Basic c29tZWJvZHk6aHVudGVyMjI="

@@ -237,6 +237,43 @@ async def test_old_keys_are_renewed_behind():
 
 
 @pytest.mark.gen_test
+async def test_old_keys_that_cannot_be_renewed_rest_between_tries():
+    """Whoever sends tokens while ScaiKey is down causes a fetch each half minute, not each time."""
+    world, asked = World(), []
+    await world.numbers()
+    world.fetch.answers[URL] = DOWN
+    world.clock.now += 601
+    for _ in range(3):
+        for _ in range(5):
+            assert [E1] == await world.numbers()
+            await world.settled()
+        asked.append(len(world.fetch.urls))
+        world.clock.now += 30
+    assert [2, 3, 4] == asked
+
+
+@pytest.mark.gen_test
+async def test_each_caller_has_a_failure_of_its_own():
+    """What one writes into it, another does not tell."""
+    world = World({URL: DOWN})
+    world.fetch.gate = asyncio.Event()
+    waiting = [asyncio.ensure_future(world.keys.ready()) for _ in range(2)]
+    await asyncio.sleep(0)
+    world.fetch.gate.set()
+    together = await asyncio.gather(*waiting, return_exceptions=True)
+    for failure in (*together, *[await raised(world) for _ in range(2)]):
+        assert isinstance(failure, IdentityUnavailable)
+        assert "steps" not in failure.detail()
+        failure.extra["steps"] = []
+    assert 1 == len(world.fetch.urls)
+
+
+async def raised(world: World) -> object:
+    """How a question for keys fails."""
+    return (await asyncio.gather(world.keys.ready(), return_exceptions=True))[0]
+
+
+@pytest.mark.gen_test
 async def test_generation():
     """The generation grows with a change of the keys and with nothing else."""
     world, seen = World(), []

@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 DEPLOY = DOCS.parent / "deploy"
 
 
-def call(code: str | None, *, duration: float = 0.02, dropped: int = 0) -> Call:
+def call(code: str | None, status: int | None = 200, *, duration: float = 0.02, dropped: int = 0) -> Call:
     """One finished call to a lookup `grid/models`."""
     return Call(
         upstream="grid",
@@ -23,7 +23,7 @@ def call(code: str | None, *, duration: float = 0.02, dropped: int = 0) -> Call:
         tenant="tnt_secret",
         credential="caller",
         url="",
-        status=200 if code is None else 500,
+        status=status,
         code=code,
         attempt=1,
         bytes=0,
@@ -52,10 +52,11 @@ def test_requests_are_counted_by_route_status_and_outcome() -> None:
 def test_codes_of_upstreams_are_one_label() -> None:
     """An upstream can invent as many codes as it likes; tenants do not show at all."""
     metrics = Metrics()
-    for code in ("QUOTA", "BUSY", "timeout"):
-        metrics.called(call(code))
+    for code, status in (("QUOTA", 429), ("BUSY", 503), ("timeout", 504), ("timeout", None)):
+        metrics.called(call(code, status))
     found = [line for line in lines(metrics) if line.startswith("scailookup_upstream_calls_total{")]
-    assert {re.search('code="([a-z]+)"', line)[1] for line in found} == {"upstream", "timeout"}  # type: ignore[index]
+    labels = [re.search('code="([a-z]+)".*status="(\\w+)"', line).groups() for line in found]  # type: ignore[union-attr]
+    assert {("upstream", "429"), ("upstream", "503"), ("upstream", "504"), ("timeout", "none")} == set(labels)
     assert not [line for line in lines(metrics) if "tnt_secret" in line]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from fakes import settings
 from structlog.testing import capture_logs
+from tornado.netutil import bind_sockets
 
 from scailookup.app import Service
 from scailookup.errors import IdentityUnavailable, SettingsError
+from scailookup.log import scrubber
 from scailookup.metrics import Metrics
 from scailookup.processes.alone import reread
 from scailookup.processes.channel import Done, Order
-from scailookup.processes.serving import Serving
+from scailookup.processes.serving import _CALM, _PAUSE, Serving
 from scailookup.processes.worker import _Worker
 from scailookup.settings import Settings
 
@@ -58,6 +61,34 @@ async def test_what_cannot_be_prepared_is_refused(maker: Maker, fault: Exception
     assert ours == ("RuntimeError: a fault of ours" in str(caught.value))
     assert ["prepare_failed"] * ours == [event["event"] for event in logs]
     await first.close()
+
+
+async def test_the_end_waits_for_the_service_before() -> None:
+    """A request that began before new settings is answered, though the end comes right after them."""
+    serving = Serving(settings(**OFF))
+    await serving.start(bind_sockets(0, "127.0.0.1"), bind_sockets(0, "127.0.0.1"))
+    before = serving.service
+    before.web.busy += 1
+    await serving.prepare(settings(**OFF))
+    serving.commit()
+    end = asyncio.ensure_future(serving.drain())
+    for _ in range(3 * _CALM):
+        await asyncio.sleep(_PAUSE)
+    assert not end.done()
+    before.web.busy -= 1
+    await end
+
+
+async def test_settings_that_are_refused_leave_nothing_behind() -> None:
+    """Nor does what was begun of their service: the scrubber asks nobody for secrets who has none to tell."""
+    serving = Serving(settings(**OFF))
+    before = list(scrubber._sources)
+    refused = settings(**OFF, SCAILOOKUP_WEATHER_URL="http://a")
+    for _ in range(3):
+        with pytest.raises(SettingsError, match="WEATHER"):
+            await serving.prepare(refused)
+    assert before == scrubber._sources
+    await serving.service.close()
 
 
 async def test_a_worker_outlives_a_fault_while_it_prepares(maker: Maker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
 
@@ -255,6 +256,20 @@ async def test_a_change_of_the_keys_forgets():
     world.fetch.answers[URL] = jwks(("e2", OTHER))
     await world.caller(token(OTHER, "e2"))
     assert (None, True) == (world.remembered(raw), bool(await world.refused(raw)))
+
+
+@pytest.mark.gen_test
+async def test_a_key_that_was_withdrawn_is_missed_though_all_are_known():
+    """Who comes with a remembered token alone has old keys looked for too."""
+    world = World()
+    good = token()
+    await world.caller(good)
+    world.fetch.answers[URL] = jwks(("r1", RSA))
+    world.key_clock.now += 601
+    assert world.remembered(good) is not None
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.remembered(good) is None
 
 
 @pytest.mark.gen_test

@@ -132,6 +132,8 @@ class AccessTokens:
         return flight
 
     async def _fetch(self, exchange: Exchange, step: str, tenant: str, trace: Trace) -> _Token:
+        after_refusal = exchange in self._refused
+        self._refused.discard(exchange)
         errand = Errand(
             upstream=exchange.upstream,
             lookup="token",
@@ -152,8 +154,7 @@ class AccessTokens:
             raise
         self._failures.pop(exchange, None)
         now = self._clock()
-        token = _Token(value, now, now + life - min(_MARGIN, life / 5), now + life, exchange in self._refused)
-        self._refused.discard(exchange)
+        token = _Token(value, now, now + life - min(_MARGIN, life / 5), now + life, after_refusal)
         self._tokens[exchange] = token
         self._tokens.move_to_end(exchange)
         if len(self._tokens) > _MOST:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
-from urllib.parse import quote_plus
 
 from scailookup.credentials import Watched
 from scailookup.errors import (
@@ -22,7 +21,7 @@ from scailookup.explain.steps import FAILED, SKIPPED, Asked, Step, rest
 from scailookup.identity import Permissions
 from scailookup.log import scrubber
 from scailookup.lookup import Lookups, Place, Trial
-from scailookup.model import Caller, Grant, Trace
+from scailookup.model import Caller, Trace, forms
 from scailookup.seams import Secrets
 from scailookup.settings import Settings
 from scailookup.transport import Circuits, address_of
@@ -62,7 +61,7 @@ class Explainer:
         It asks the upstream for real and keeps nothing of the answer. No step holds a secret.
         """
         # Whatever is told passes here; the list grows by the credential once that is chosen.
-        secrets = _forms([caller.token or ""])
+        secrets = forms(caller.token or "")
         async for step in self._steps(asked, caller, trace, whole, secrets):
             yield _clean(step, secrets)
 
@@ -87,7 +86,7 @@ class Explainer:
             for step in rest("credential", "there is no credential to ask with"):
                 yield step
             return
-        secrets += _secrets(place.grant)
+        secrets += place.grant.forms()
         yield way.credential(place, watched, self.settings)
         yield way.address(place, asked)
         async for step in self._asking(trial, place, asked, trace, deadline):
@@ -136,19 +135,6 @@ class Explainer:
         base = place.grant.base_url
         circuit = self.circuits.state(address_of(base)) if base else ("closed", 0)
         return outcome.cached(trial.known(place), circuit, shared=self.settings.cache_url is not None)
-
-
-def _secrets(grant: Grant) -> list[str]:
-    """What signs the call, in each form in which an upstream may send it back."""
-    values = [grant.secret, *(value for _, value in grant.headers)]
-    if grant.exchange is not None:
-        values.append(grant.exchange.secret)
-    return _forms([*values, *(value.rpartition(" ")[2] for value in values)])
-
-
-def _forms(values: Iterable[str]) -> list[str]:
-    """As they are and as they stand in a form."""
-    return [form for value in values for form in (value, quote_plus(value))]
 
 
 def _clean(step: Step, secrets: Iterable[str]) -> Step:

@@ -90,9 +90,14 @@ class KeySet:
             self._asked_for_unknown = self._clock()
             await self._quietly()
             found = self._match(kid, algorithm)
-        elif self._flight is None and (self.age or 0) > REFRESH:
-            self._start()
+        else:
+            self.keep_fresh()
         return found or []
+
+    def keep_fresh(self) -> None:
+        """Fetch old keys anew, behind; after a failure not at once. Whoever uses keys calls it."""
+        if (self.age or 0) > REFRESH and self._flight is None and not self._rests(COOLDOWN):
+            self._start()
 
     async def ready(self) -> None:
         """Have keys; raises IdentityUnavailable when they cannot be had."""
@@ -116,11 +121,18 @@ class KeySet:
     async def _share(self) -> None:
         """Join the fetch under way or start one; a caller that leaves does not end it."""
         if self._flight is None:
-            if self._failed is not None and self._clock() < self._failed[0]:
-                raise self._failed[1]
+            if self._failed is not None and self._rests(FAILURE_MEMORY):
+                raise self._failed[1].again()
             self._start()
         assert self._flight is not None
-        await asyncio.shield(self._flight)
+        try:
+            await asyncio.shield(self._flight)
+        except IdentityUnavailable as exc:
+            raise exc.again() from None
+
+    def _rests(self, seconds: float) -> bool:
+        """Whether the last fetch failed, and did so less than that ago."""
+        return self._failed is not None and self._clock() - self._failed[0] < seconds
 
     def _start(self) -> None:
         task = asyncio.ensure_future(self._refresh())
@@ -141,7 +153,7 @@ class KeySet:
             exc = launder(failed, lambda text: text)
             self._found_url = None  # the address may be what changed
             failure = IdentityUnavailable(f"ScaiKey's signing keys cannot be had ({exc.code})")
-            self._failed = (self._clock() + FAILURE_MEMORY, failure)
+            self._failed = (self._clock(), failure)
             _log.warning(
                 "signing_keys_failed", code=exc.code, status=exc.status, reason=exc.text, held=len(self._keys)
             )

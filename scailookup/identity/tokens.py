@@ -87,6 +87,7 @@ class Tokens:
             del self._known[mark]
             return None
         self._known.move_to_end(mark)
+        self._keys.keep_fresh()  # a key that was withdrawn must not stay good for whoever is known
         return caller
 
     async def caller(self, values: Sequence[str]) -> Caller:

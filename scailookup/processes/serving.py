@@ -100,7 +100,7 @@ class Serving:
         end, calm = loop.time() + self.service.longest + GRACE, 0
         while calm < _CALM and loop.time() < end:
             await asyncio.sleep(_PAUSE)
-            calm = 0 if self.service.web.busy or public.writing else calm + 1
+            calm = 0 if self.service.web.busy or self._retiring or public.writing else calm + 1
         for server in (public, admin):
             server.stop()
             await server.close_all_connections()

@@ -85,7 +85,7 @@ class _Headers(Mapping[str, str]):
         if self._read is None:
             self._read = {}
             # What came last is the answer; a 1xx may have come before.
-            for line in self._raw.decode("latin-1").rpartition("HTTP/")[2].split("\n")[1:]:
+            for line in self._raw.decode("latin-1").rpartition("\nHTTP/")[2].split("\n")[1:]:
                 name, colon, value = line.partition(":")
                 name, value = name.strip().lower(), value.strip()
                 if colon:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TypeVar
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -102,7 +102,7 @@ class Door:
             code = None
             return judged.value
         except CallFailed as exc:
-            launder(exc, lambda text: scrubber(text, *_secrets(errand)))
+            launder(exc, lambda text: scrubber(text, *errand.grant.forms()))
             status, code = exc.status, exc.code
             raise
         except asyncio.CancelledError:
@@ -175,10 +175,3 @@ def address_of(url: str) -> str:
     """The part of ``url`` that a circuit is for: scheme, host and port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _secrets(errand: Errand) -> list[str]:
-    """Every form in which an upstream may send the credential back: bare, encoded, the whole header."""
-    values = [value for _, value in errand.grant.headers]
-    secret = errand.grant.secret
-    return [secret, quote_plus(secret), *values, *(value.rpartition(" ")[2] for value in values)]
