@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from scailookup.commandline import (
+    base_url,
     complete_lookup,
     complete_param,
+    finish,
+    host_name,
     read_token,
     refuse,
     run,
+    set_up_log,
     settings_or_bare,
+    settings_or_refuse,
     token_option,
     token_text,
 )
@@ -35,25 +40,6 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     run(commands, args)
 
 
-def _named(_context: click.Context, _parameter: click.Parameter, host: str | None) -> str | None:
-    """An empty host would mean every address there is; nobody means that by nothing."""
-    if host is not None and not host.strip():
-        raise click.BadParameter("must be a host name or an address")
-    return host
-
-
-def _address(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
-    """The address of a service, by the rule for every address that a token is sent to."""
-    from scailookup.checks import check_base_url
-
-    if url is not None:
-        try:
-            check_base_url(url)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc)) from None
-    return url
-
-
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scailookup")
 @click.pass_context
@@ -69,7 +55,7 @@ def commands(context: click.Context) -> None:
 
 
 @commands.command(short_help="Serve until SIGTERM; SIGHUP reads the settings again.")
-@click.option("--host", callback=_named, help="Address to listen on (SCAIFLOW_API_HOST).")
+@click.option("--host", callback=host_name, help="Address to listen on (SCAIFLOW_API_HOST).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one (SCAIFLOW_API_PORT).")
 @click.option("--workers", type=click.IntRange(1, 512), help="Processes (SCAILOOKUP_WORKERS).")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
@@ -83,14 +69,14 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """
     given = {"SCAIFLOW_API_HOST": host, "SCAIFLOW_API_PORT": port, "SCAILOOKUP_WORKERS": workers}
     overrides = {name: str(value) for name, value in given.items() if value is not None}
-    settings = _settings(overrides)
-    _logging(settings)
+    settings = settings_or_refuse(overrides)
+    set_up_log(settings)
     _listen(lambda: _serve(settings, overrides))
 
 
 @commands.command(short_help="Serve a platform of our own, with tokens to try it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line with addresses and tokens.")
-@click.option("--host", callback=_named, help="Address of the service (127.0.0.1).")
+@click.option("--host", callback=host_name, help="Address of the service (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the service (8001, else a free one).")
 def demo(as_json: bool, host: str | None, port: int | None) -> None:
     """Serve a local platform of our own and the service before it, with tokens.
@@ -115,7 +101,7 @@ def demo(as_json: bool, host: str | None, port: int | None) -> None:
 @click.option(
     "--url",
     metavar="URL",
-    callback=_address,
+    callback=base_url,
     help="Ask the service there; else the settings do, in this process.",
 )
 @click.option("-q", "part", metavar="TEXT", help="Rows with TEXT in slug, name or id.")
@@ -150,12 +136,14 @@ def call(
     if "?" in lookup or "#" in lookup:
         raise click.UsageError("the lookup is a path; give its parameters by -p NAME=VALUE")
     asked = Asked(lookup, _query(part, limit, params), read_token(token_file))
-    settings = _settings({}) if url is None else None
+    settings = settings_or_refuse({}) if url is None else None
     if settings is not None:
-        _logging(settings, quiet=True)
+        set_up_log(settings, quiet=True)
     elif url is not None and asked.token is not None and unprotected(url):
         click.echo("warning: the token crosses the network unprotected (http)", err=True)
-    _run(lambda: run_call(asked, url=url, settings=settings, as_json=as_json, out=sys.stdout, err=sys.stderr))
+    finish(
+        lambda: run_call(asked, url=url, settings=settings, as_json=as_json, out=sys.stdout, err=sys.stderr)
+    )
 
 
 def _query(part: str | None, limit: str | None, params: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -183,7 +171,7 @@ def plugins(as_json: bool) -> None:
     from scailookup.report import list_plugins
 
     settings = settings_or_bare()
-    _logging(settings, quiet=True)  # the event of a failure goes to stderr, not among the JSON
+    set_up_log(settings, quiet=True)  # the event of a failure goes to stderr, not among the JSON
     try:
         status = list_plugins(settings, as_json=as_json, out=sys.stdout)
     except SettingsError as exc:
@@ -203,9 +191,9 @@ def check(as_json: bool) -> None:
     """
     from scailookup.report import check as run_check
 
-    settings = _settings({})
-    _logging(settings, quiet=True)
-    _run(lambda: run_check(settings, as_json=as_json, out=sys.stdout, err=sys.stderr))
+    settings = settings_or_refuse({})
+    set_up_log(settings, quiet=True)
+    finish(lambda: run_check(settings, as_json=as_json, out=sys.stdout, err=sys.stderr))
 
 
 @commands.command(short_help="All that check says, and one lookup explained step by step.")
@@ -225,13 +213,13 @@ def doctor(lookup: str | None, token_file: str | None, as_json: bool) -> None:
     from scailookup.doctor import doctor as run_doctor
     from scailookup.log import scrubber
 
-    settings = _settings({})
-    _logging(settings, quiet=True)
+    settings = settings_or_refuse({})
+    set_up_log(settings, quiet=True)
     token = token_text(token_file)
     if lookup is not None and token is None and not settings.auth_disabled:
         raise click.UsageError("LOOKUP needs --token-file: it is explained for the bearer of a token")
     scrubber.add(token or "")
-    _run(
+    finish(
         lambda: run_doctor(
             settings, token=token, lookup=lookup, as_json=as_json, out=sys.stdout, err=sys.stderr
         )
@@ -267,24 +255,8 @@ def openapi() -> None:
     from scailookup.report import print_openapi
 
     settings = settings_or_bare()
-    _logging(settings, quiet=True)
+    set_up_log(settings, quiet=True)
     print_openapi(settings, out=sys.stdout)
-
-
-def _settings(overrides: dict[str, str]) -> Settings:
-    from scailookup.settings import load
-
-    try:
-        return load(overrides=overrides)
-    except SettingsError as exc:
-        refuse(str(exc))
-
-
-def _logging(settings: Settings, *, quiet: bool = False) -> None:
-    from scailookup import log
-
-    log.scrubber.add(*settings.secrets())
-    log.configure("error" if quiet else settings.log_level, settings.log_format)
 
 
 async def _serve(settings: Settings, overrides: dict[str, str]) -> int:
@@ -305,18 +277,7 @@ async def _serve(settings: Settings, overrides: dict[str, str]) -> int:
 def _listen(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Run what listens; a port that cannot be had is said in one line."""
     try:
-        _run(work)
+        finish(work)
     except OSError as exc:
         click.echo(f"scailookup: cannot listen: {exc.strerror or exc}", err=True)
         sys.exit(PORT_TAKEN)
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
-    """Run to the end and leave with its status; settings that cannot work are said in one line."""
-    import asyncio
-
-    try:
-        status = asyncio.run(work())
-    except SettingsError as exc:
-        refuse(str(exc))
-    sys.exit(status)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TOKEN_NAME",
+    "base_url",
     "complete_lookup",
     "complete_param",
+    "finish",
+    "host_name",
     "one_line",
     "read_token",
     "refuse",
     "run",
+    "set_up_log",
     "settings_or_bare",
+    "settings_or_refuse",
     "token_option",
     "token_text",
 ]
@@ -188,3 +193,51 @@ def settings_or_bare() -> Settings:
     except SettingsError:
         kept = {n: os.environ[n] for n in ("SCAILOOKUP_DISABLED_PLUGINS",) if n in os.environ}
         return load({"SCAIFLOW_AUTH_DISABLED": "true", **kept}, system_file=None)
+
+
+def settings_or_refuse(overrides: dict[str, str]) -> Settings:
+    """The settings; those that cannot work end the command."""
+    from scailookup.settings import load
+
+    try:
+        return load(overrides=overrides)
+    except SettingsError as exc:
+        refuse(str(exc))
+
+
+def set_up_log(settings: Settings, *, quiet: bool = False) -> None:
+    """Log as the settings say, and show none of their secrets; ``quiet`` tells errors only."""
+    from scailookup import log
+
+    log.scrubber.add(*settings.secrets())
+    log.configure("error" if quiet else settings.log_level, settings.log_format)
+
+
+def finish(work: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Run to the end and leave with its status; settings that cannot work are said in one line."""
+    import asyncio
+
+    try:
+        status = asyncio.run(work())
+    except SettingsError as exc:
+        refuse(str(exc))
+    sys.exit(status)
+
+
+def host_name(_context: click.Context, _parameter: click.Parameter, host: str | None) -> str | None:
+    """An empty host would mean every address there is; nobody means that by nothing."""
+    if host is not None and not host.strip():
+        raise click.BadParameter("must be a host name or an address")
+    return host
+
+
+def base_url(_context: click.Context, _parameter: click.Parameter, url: str | None) -> str | None:
+    """The address of a service, by the rule for every address that a token is sent to."""
+    from scailookup.checks import check_base_url
+
+    if url is not None:
+        try:
+            check_base_url(url)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
+    return url

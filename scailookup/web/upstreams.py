@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from scailookup.declare import Upstream
 from scailookup.history import SPAN, STEP
 from scailookup.plugins import Plugins
-from scailookup.transport import Circuits
+from scailookup.transport import Circuits, address_of
 from scailookup.web.handler import Handler
 from scailookup.web.router import PREFIXES, Routes, Target
 
@@ -43,6 +42,5 @@ class UpstreamsHandler(Handler):
         self.send_json({"span": SPAN, "step": STEP, "data": entries})
 
     def _circuit(self, upstream: Upstream) -> dict[str, Any]:
-        parts = urlsplit(upstream.base_url)
-        state, left = self.circuits.state(f"{parts.scheme}://{parts.netloc}")
+        state, left = self.circuits.state(address_of(upstream.base_url))
         return {"state": state, "retry_after": left}
