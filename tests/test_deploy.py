@@ -42,6 +42,12 @@ def test_pods_get_no_settings_from_the_services_name() -> None:
     assert "\n      enableServiceLinks: false\n" in (KUBERNETES / "deployment.yaml").read_text()
 
 
+def test_the_autoscaler_alone_says_how_many_pods_there_are() -> None:
+    """A number in the Deployment would be set again by each apply, also under load."""
+    assert not re.search(r"(?m)^  replicas:", (KUBERNETES / "deployment.yaml").read_text())
+    assert re.search(r"(?m)^  minReplicas: 2$", (KUBERNETES / "autoscaling.yaml").read_text())
+
+
 def test_every_manifest_is_applied() -> None:
     """The kustomization names each file beside it."""
     named = set(re.findall(r"(?m)^  - (\S+)$", (KUBERNETES / "kustomization.yaml").read_text()))
