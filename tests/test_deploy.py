@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from scailookup.processes import CRASH_LOOP
 from scailookup.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(p for p in (ROOT / "deploy").rglob("*") if p.is_file() and p.suffix != ".pyc")
 SETTINGS = {str(field.validation_alias) for field in Settings.model_fields.values()} | {"SCAIFLOW_ENV_FILE"}
+UNIT = ROOT / "deploy/systemd/scailookup@.service"
 KUBERNETES = ROOT / "deploy/kubernetes"
 DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
 
@@ -52,6 +56,22 @@ def test_every_manifest_is_applied() -> None:
     """The kustomization names each file beside it."""
     named = set(re.findall(r"(?m)^  - (\S+)$", (KUBERNETES / "kustomization.yaml").read_text()))
     assert {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"} == named
+
+
+def test_systemd_gives_up_only_where_trying_again_is_in_vain() -> None:
+    """On bad settings and on workers that keep ending; never because a start failed a few times in a row."""
+    sections = dict(re.findall(r"(?ms)^\[(\w+)\]\n(.*?)(?=^\[|\Z)", UNIT.read_text()))
+    assert "\nStartLimitIntervalSec=0\n" in sections["Unit"]
+    assert "\nRestart=always\n" in sections["Service"]
+    assert f"\nRestartPreventExitStatus=2 {CRASH_LOOP}\n" in sections["Service"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_the_unit_is_shut_in() -> None:
+    """systemd rates what the service could still reach at 2.5 of 10 at most."""
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager", str(UNIT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_image_is_made_of_what_the_package_needs() -> None:
