@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bao import free_port
 from contract.support import API_MODELS, LOOKUPS, PREFIXES, Reply, Server, Site, Upstream, detail, script_all
 
 from .edge import Edge
@@ -302,6 +304,24 @@ def test_a_killed_node_is_not_noticed(site: Site, second: Server, tmp_path: Path
     finally:
         pair.stop()
         victim.stop()
+
+
+def test_a_node_without_keys_is_passed_by_once_it_is_stopped(
+    site: Site, second: Server, tmp_path: Path
+) -> None:
+    """What it answers stands, and it gets its share, until the operator stops it."""
+    late = Server({**site.settings, "SCAIKEY_BASE_URL": f"http://127.0.0.1:{free_port()}"})
+    pair = Edge(tmp_path, [late.port, second.port], rates=RATES)
+    token = site.issuer.token()
+    try:
+        detail(late.get("/readyz"), 503, "identity_unavailable")
+        seen = [outcome(lambda: pair.get(API_MODELS, token)) for _ in range(10)]
+        assert {"200": 5, "503 identity_unavailable": 5} == Counter(seen)
+        late.stop()
+        assert {"200"} == {outcome(lambda: pair.get(API_MODELS, token)) for _ in range(10)}
+    finally:
+        pair.stop()
+        late.stop()
 
 
 def test_the_access_log_holds_no_token_and_no_query(site: Site, edge: Edge) -> None:
