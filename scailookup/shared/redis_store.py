@@ -74,7 +74,7 @@ class RedisStore:
     """A ``Store`` over one Redis. ``channel`` is where news goes; ``largest`` bounds what is read, in bytes.
 
     ``heard`` gets each message; ``joined`` runs whenever listening begins anew, for what
-    was missed; ``back`` once commands work again. None of them may raise.
+    was missed; ``back`` once commands and listening work again. None of them may raise.
     """
 
     def __init__(self, url: str, *, channel: bytes, largest: int) -> None:
@@ -157,9 +157,9 @@ class RedisStore:
         await self._run(self._redis.publish(self._channel, news))
 
     async def probe(self) -> None:
-        """Raise StoreLost unless Redis takes a write."""
+        """Raise StoreLost unless Redis takes a write and lets us listen."""
         try:
-            await self._try_write()
+            await self._try()
         except (exceptions.RedisError, OSError, TimeoutError) as exc:
             raise StoreLost(_reason(exc)) from None
 
@@ -187,7 +187,7 @@ class RedisStore:
         while self.alone:
             await asyncio.sleep(RETRY)
             try:
-                await self._try_write()
+                await self._try()
             except (exceptions.RedisError, OSError, TimeoutError):
                 continue
             self._with_us.set()
@@ -195,10 +195,13 @@ class RedisStore:
         with suppress(StoreLost):  # what it missed will be told the next time
             await self.back()
 
-    async def _try_write(self) -> None:
-        """A write, since a full or a read-only Redis answers a PING."""
+    async def _try(self) -> None:
+        """A write, since a full or a read-only Redis answers a PING; and to listen, a right of its own."""
         async with asyncio.timeout(PATIENCE):
             await self._redis.set(_PREFIX + b"probe", b"", px=1000)
+        async with self._redis.pubsub() as ear, asyncio.timeout(PATIENCE):
+            await ear.subscribe(self._channel)
+            await ear.get_message(timeout=None)  # a refusal comes as the answer
 
     async def _listen(self) -> None:
         while True:

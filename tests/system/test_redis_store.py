@@ -221,6 +221,39 @@ def test_the_rights_in_the_docs_are_enough(server: RedisServer) -> None:
                 client.execute_command(*command)
 
 
+def test_without_the_right_to_listen_redis_stays_lost(server: RedisServer) -> None:
+    """Writes that work do not bring it back, tried again and again; the right does, once."""
+    rules = ("on", ">PASSWORD", "~*", "&*", "+@all")
+    server.client.execute_command("ACL", "SETUSER", "deaf", *rules, "-subscribe")
+    server.client.config_resetstat()
+
+    def refused() -> int:
+        stats = server.client.info("commandstats")
+        return int(stats.get("cmdstat_subscribe", {}).get("rejected_calls", 0))
+
+    async def inside() -> None:
+        async with opened(server.url.replace("//", "//deaf:PASSWORD@")) as store:
+            returns: list[bool] = []
+            back = asyncio.Event()
+
+            async def returned() -> None:
+                returns.append(store.alone)
+                back.set()
+
+            store.back = returned
+            with pytest.raises(StoreLost, match="not permitted"):
+                await store.probe()
+            store.start()
+            while refused() < 4:
+                await asyncio.sleep(0.02)
+            assert (True, []) == (store.alone, returns)
+            server.client.execute_command("ACL", "SETUSER", "deaf", "+subscribe")
+            await asyncio.wait_for(back.wait(), LONG)
+            assert [False] == returns
+
+    asyncio.run(inside())
+
+
 def test_tls_is_verified(tmp_path: Path) -> None:
     """A certificate of an unknown CA is refused; with its CA named Redis is used."""
     pem = str(certificate(tmp_path / "server.pem"))
