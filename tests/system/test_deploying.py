@@ -23,6 +23,14 @@ from .edge import ROOT
 from .load import until
 
 NOTHING = "#!/bin/sh\n"
+# `python3 -m venv DIRECTORY`, and its pip, which installs once.
+VENV = """#!/bin/sh
+mkdir -p "$3/bin"
+cp "{root}/venv/"* "$3/bin/"
+"""
+PIP = """#!/bin/sh
+mkdir "$(dirname "$0")/../installed"
+"""
 # The product reads its own file below /etc; here that lies elsewhere.
 SCAILOOKUP = """#!/bin/sh
 set -a; . "{root}/etc/scailookup/scailookup.env"; set +a
@@ -94,7 +102,7 @@ class Machine:
         ]
         for name in ("modules-enabled", "sites-available", "sites-enabled", "conf.d"):
             (root / "etc/nginx" / name).mkdir(parents=True)
-        for name in ("bin", "run", "opt/scailookup/bin", "etc/systemd/system", "etc/redis", "tree"):
+        for name in ("bin", "run", "opt", "venv", "etc/systemd/system", "etc/redis", "tree"):
             (root / name).mkdir(parents=True)
         for name in ("nginx.conf", "mime.types"):
             (root / "etc/nginx" / name).write_text(self.moved((Path("/etc/nginx") / name).read_text()))
@@ -116,9 +124,9 @@ class Machine:
             ["sh", "-c", "command -v nginx || echo /usr/sbin/nginx"], capture_output=True, text=True
         ).stdout.strip()
         filled = {"root": self.root, "python": sys.executable, "nginx": nginx, "redis": self.redis}
-        scripts = {f"bin/{name}": NOTHING for name in ("apt-get", "useradd", "chown", "python3")}
+        scripts = {f"bin/{name}": NOTHING for name in ("apt-get", "useradd", "chown")}
         scripts |= {"bin/systemctl": SYSTEMCTL, "bin/nginx": NGINX}
-        scripts |= {"opt/scailookup/bin/pip": NOTHING, "opt/scailookup/bin/scailookup": SCAILOOKUP}
+        scripts |= {"bin/python3": VENV, "venv/pip": PIP, "venv/scailookup": SCAILOOKUP}
         for name, text in scripts.items():
             file = self.root / name
             file.write_text(text.format(**filled))
@@ -152,6 +160,10 @@ class Machine:
         url = f"https://lookups.example.com:{self.port}{API_MODELS}"
         return subprocess.run([*command, url], capture_output=True, text=True).stdout
 
+    def release(self) -> Path:
+        """The release in use."""
+        return (self.root / "opt/scailookup").resolve()
+
     def stop(self) -> None:
         """End what ``systemctl`` started."""
         names = [file.stem for file in (self.root / "run").glob("*.pid")]
@@ -181,8 +193,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_the_page_leads_to_a_running_pair(machine: Machine) -> None:
-    """From the first command to the last: a pair with one cache, then a microcache, then an update."""
-    *pair, asking, microcache, update = blocks()
+    """From the first command to the last: a pair with one cache, a microcache, an update and back."""
+    *pair, asking, microcache, update, back = blocks()
     for block in pair:
         machine.run(block)
     assert '"status":"ready"' in machine.run(asking)
@@ -196,5 +208,10 @@ def test_the_page_leads_to_a_running_pair(machine: Machine) -> None:
     machine.run(microcache)
     assert "nginx; hit" not in machine.ask("-H", token)
     assert "nginx; hit" in machine.ask("-H", token)
+    first = machine.release()
     machine.run(update)
+    assert first != machine.release()
+    assert '"a/model"' in machine.ask("-H", token)
+    machine.run(back)
+    assert first == machine.release()
     assert '"a/model"' in machine.ask("-H", token)
