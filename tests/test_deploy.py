@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scailookup.errors import SettingsError
 from scailookup.processes import CRASH_LOOP
 from scailookup.settings import Settings, load
 
@@ -50,6 +52,22 @@ def test_the_autoscaler_alone_says_how_many_pods_there_are() -> None:
     """A number in the Deployment would be set again by each apply, also under load."""
     assert not re.search(r"(?m)^  replicas:", (KUBERNETES / "deployment.yaml").read_text())
     assert re.search(r"(?m)^  minReplicas: 2$", (KUBERNETES / "autoscaling.yaml").read_text())
+
+
+def test_an_init_container_makes_a_secrets_file_that_is_taken(tmp_path: Path) -> None:
+    """What Kubernetes mounts has a right for its group and is refused; the guide's copy is not."""
+    guide = (ROOT / "docs/deploying.md").read_text()
+    (command,) = re.findall(r"(?m)^ +command: (\[.*\])$", guide)
+    *install, mounted, own = json.loads(command)
+    assert f"`SCAILOOKUP_SECRETS_FILE: {own}`" in guide
+    source, copy = tmp_path / Path(mounted).name, tmp_path / "own"
+    source.write_text("[tenants]\n")
+    source.chmod(0o440)
+    subprocess.run([*install, source, copy], check=True)
+    base = {"SCAIKEY_BASE_URL": "https://scaikey.example", "SCAIKEY_AUDIENCE": "app"}
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load({**base, "SCAILOOKUP_SECRETS_FILE": str(source)}, system_file=None)
+    load({**base, "SCAILOOKUP_SECRETS_FILE": str(copy)}, system_file=None)
 
 
 def test_every_manifest_is_applied() -> None:
