@@ -275,6 +275,8 @@ def test_the_rate_of_a_token_is_bounded(site: Site, tmp_path: Path) -> None:
         limited = next(answer for answer in answers if answer.status == 429)
         found = detail(limited, 429, "rate_limited")
         assert (1, "1") == (found["retry_after"], limited.header("Retry-After"))
+        told = [line for line in edge.errors().splitlines() if "limiting requests" in line]
+        assert {"[warn]"} == {line.split()[2] for line in told}  # below the level of nginx's error log
         assert 200 == edge.get(API_MODELS, site.issuer.token()).status
     finally:
         edge.stop()
