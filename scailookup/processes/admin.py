@@ -77,4 +77,5 @@ class Admin:
             _, late = await asyncio.wait(asking, timeout=PATIENCE)
             for task in late:
                 task.cancel()
-        return [worker.state for worker in workers if worker.state is not None]
+        # Those that ended meanwhile are counted among the ended already.
+        return [worker.state for worker in self._workers() if worker.up.is_set() and worker.state is not None]

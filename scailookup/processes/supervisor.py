@@ -112,6 +112,7 @@ class _Supervisor:
             up.add_done_callback(lambda done: None if done.cancelled() else started.set())
             status = await worker.ended()
             up.cancel()
+            del self._workers[number]  # its figures count once: from here on among those of the ended
             self._admin.ended(worker, told=self._leaving)
             if self._leaving:
                 return
@@ -147,7 +148,8 @@ class _Supervisor:
         for worker in self._workers.values():
             worker.drain()
         ending = [asyncio.ensure_future(worker.ended()) for worker in self._workers.values()]
-        await asyncio.wait(ending, timeout=self._settings.deadline + 2 * GRACE)
+        if ending:
+            await asyncio.wait(ending, timeout=self._settings.deadline + 2 * GRACE)
         _log.info("stopped")
 
     async def close(self) -> None:
