@@ -31,17 +31,22 @@ class Worker:
 
     @classmethod
     async def begin(cls, number: int, settings: Settings, public: list[socket.socket]) -> Worker:
-        """Start the process and have it serve on ``public``."""
+        """Start the process and have it serve on ``public``; raises OSError when there is no room for it."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            passed = [sock.fileno() for sock in public]
-            process = await asyncio.create_subprocess_exec(
-                *command(number, theirs.fileno(), passed),
-                pass_fds=(theirs.fileno(), *passed),
-                stdin=asyncio.subprocess.DEVNULL,
-                env=dict(os.environ),
-            )
-        worker = cls(number, process, await Channel.over(ours))
+        channel = await Channel.over(ours)
+        try:
+            with theirs:
+                passed = [sock.fileno() for sock in public]
+                process = await asyncio.create_subprocess_exec(
+                    *command(number, theirs.fileno(), passed),
+                    pass_fds=(theirs.fileno(), *passed),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    env=dict(os.environ),
+                )
+        except OSError:
+            channel.close()
+            raise
+        worker = cls(number, process, channel)
         worker._channel.send(Order(0, "start", settings))
         return worker
 

@@ -32,6 +32,8 @@ CRASH_LOOP = 3
 ENDS = 5
 WITHIN = 60.0
 _PAUSE = 0.1
+# Seconds until a worker that the machine had no room for is tried again.
+_LATER = 1.0
 _log = structlog.get_logger("scailookup")
 
 
@@ -105,9 +107,10 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         ends: deque[float] = deque(maxlen=ENDS)
         while not self._leaving:
-            async with self._changing:  # it begins with settings that all have, or all get
-                worker = await Worker.begin(number, self._settings, self._sockets.public[number - 1])
-                self._workers[number] = worker
+            worker = await self._begin(number, first=not started.is_set())
+            if worker is None:
+                await asyncio.sleep(_LATER)
+                continue
             up = asyncio.ensure_future(worker.up.wait())
             up.add_done_callback(lambda done: None if done.cancelled() else started.set())
             status = await worker.ended()
@@ -124,6 +127,19 @@ class _Supervisor:
                 _log.error("crash_loop", worker=number, ends=ENDS, seconds=round(ends[-1] - ends[0], 1))
                 raise _Stop(CRASH_LOOP)
             await asyncio.sleep(_PAUSE * len(ends))
+
+    async def _begin(self, number: int, *, first: bool) -> Worker | None:
+        """Start worker ``number``; None when there is no room for it now: OSError for the ``first``."""
+        async with self._changing:  # it begins with settings that all have, or all get
+            try:
+                worker = await Worker.begin(number, self._settings, self._sockets.public[number - 1])
+            except OSError as exc:
+                if first:
+                    raise
+                _log.error("worker_not_started", worker=number, reason=str(exc))
+                return None
+            self._workers[number] = worker
+            return worker
 
     async def reload(self) -> None:
         """Read the settings again and have every worker take them, or none."""

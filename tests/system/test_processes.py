@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -231,6 +232,21 @@ def test_a_crash_loop_ends_with_status_3(grid: Upstream) -> None:
     assert server.process.returncode == 3
     assert server.event("crash_loop")["worker"] == 1
     server.stop()
+
+
+def test_a_worker_without_room_is_tried_again(grid: Upstream) -> None:
+    """No descriptor is left when a worker ends: the other serves on, and it comes back once it can."""
+    server = Server(settings(grid, SCAILOOKUP_WORKERS="2"))
+    victim, other = workers_of(server.process.pid)
+    before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    os.kill(victim, signal.SIGKILL)
+    server.event("worker_not_started")
+    assert [other] == workers_of(server.process.pid)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+    until(lambda: len(workers_of(server.process.pid)) == 2 and figure(server, "scailookup_workers") == 2)
+    assert alive(other)
+    assert server.stop() == 0
 
 
 def test_what_no_worker_can_take_ends_the_start(grid: Upstream, tmp_path: Path) -> None:
