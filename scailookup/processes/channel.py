@@ -17,7 +17,7 @@ from scailookup.metrics import Snapshot
 from scailookup.model import Failure
 from scailookup.settings import Settings
 
-__all__ = ["Channel", "Done", "Order", "State", "Up"]
+__all__ = ["Alive", "Channel", "Done", "Order", "State", "Up"]
 
 _LENGTH = struct.Struct("!I")
 
@@ -42,6 +42,11 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Up:
     """The worker serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The worker's loop goes round. Said unasked, every second."""
 
 
 @dataclass(frozen=True, slots=True)

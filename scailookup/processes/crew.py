@@ -8,15 +8,24 @@ import os
 import socket
 from typing import Any
 
-from scailookup.processes.channel import Channel, Done, Order, State, Up
+import structlog
+
+from scailookup.processes.channel import Alive, Channel, Done, Order, State, Up
 from scailookup.processes.worker import command
 from scailookup.settings import Settings
 
 __all__ = ["Worker"]
 
+# Seconds without a word after which a worker hangs: longer than one hook of a plugin may hold its
+# loop. Before it serves it may load all of them.
+SILENCE = 20
+STARTING = 90
+_TICK = 1.0
+_log = structlog.get_logger("scailookup")
+
 
 class Worker:
-    """A process of ours. ``state`` is the last that it said of itself."""
+    """A process of ours, killed when it hangs. ``state`` is the last that it said of itself."""
 
     def __init__(self, number: int, process: asyncio.subprocess.Process, channel: Channel) -> None:
         self.number = number
@@ -27,7 +36,9 @@ class Worker:
         self._channel = channel
         self._serial = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._heard = 0
         self._reading = asyncio.ensure_future(self._read())
+        self._watching = asyncio.ensure_future(self._watch())
 
     @classmethod
     async def begin(cls, number: int, settings: Settings, public: list[socket.socket]) -> Worker:
@@ -71,12 +82,16 @@ class Worker:
     async def ended(self) -> int:
         """Wait for its end; the exit status, negative for a signal. ``state`` is its last afterwards."""
         status = await self._process.wait()
+        self._watching.cancel()
         await self._reading
         self._channel.close()
         return status
 
     async def _read(self) -> None:
         while (message := await self._channel.receive()) is not None:
+            self._heard += 1
+            if isinstance(message, Alive):
+                continue
             if isinstance(message, Up):
                 self.up.set()
                 continue
@@ -89,3 +104,14 @@ class Worker:
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_result(None)
+
+    async def _watch(self) -> None:
+        """Kill it once it has been silent too long."""
+        silent = 0
+        # Looks are counted, not the clock: when we were stopped ourselves, nobody is to blame.
+        while silent < (SILENCE if self.up.is_set() else STARTING):
+            before = self._heard
+            await asyncio.sleep(_TICK)
+            silent = 0 if self._heard != before else silent + 1
+        _log.error("worker_silent", worker=self.number, pid=self.pid, seconds=silent)
+        self.kill()

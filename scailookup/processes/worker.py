@@ -18,13 +18,14 @@ import structlog
 from scailookup import log
 from scailookup.errors import ScailookupError, SettingsError
 from scailookup.lifetime import first_of
-from scailookup.processes.channel import Channel, Done, Order, State, Up
+from scailookup.processes.channel import Alive, Channel, Done, Order, State, Up
 from scailookup.processes.serving import Serving, spare_collector
 from scailookup.settings import Settings
 
 __all__ = ["command", "main"]
 
 BAD_SETTINGS = 2
+_BEAT = 1.0
 _log = structlog.get_logger("scailookup")
 
 
@@ -47,6 +48,7 @@ class _Worker:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._leave.set)
+        beating = asyncio.ensure_future(self._beat())
         try:
             await first_of(self._obey(), self._leave.wait())
             if self.serving is not None:
@@ -55,7 +57,14 @@ class _Worker:
                 self._channel.send(await self._state(0))
                 await self._channel.flush()
         finally:
+            beating.cancel()
             self._channel.close()
+
+    async def _beat(self) -> None:
+        """Tell the supervisor that we do not hang, whatever order we are at."""
+        while True:
+            self._channel.send(Alive())
+            await asyncio.sleep(_BEAT)
 
     async def _obey(self) -> None:
         """Carry out orders until one says to end, or the supervisor is gone."""

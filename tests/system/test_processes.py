@@ -234,6 +234,23 @@ def test_a_crash_loop_ends_with_status_3(grid: Upstream) -> None:
     server.stop()
 
 
+def test_a_worker_that_hangs_is_replaced(grid: Upstream, tmp_path: Path) -> None:
+    """It is killed for its silence, the other one stays, and a reload that met it ends."""
+    file = tmp_path / "scailookup.env"
+    file.write_text("")
+    server = Server(settings(grid, SCAILOOKUP_WORKERS="2", SCAIFLOW_ENV_FILE=str(file)))
+    victim, other = workers_of(server.process.pid)
+    os.kill(victim, signal.SIGSTOP)
+    server.process.send_signal(signal.SIGHUP)
+    server.event("worker_silent", pid=victim)
+    server.event("worker_ended", pid=victim, status=-signal.SIGKILL)
+    server.event("reloaded")
+    until(lambda: len(workers_of(server.process.pid)) == 2 and figure(server, "scailookup_workers") == 2)
+    assert alive(other)
+    assert not alive(victim)
+    assert server.stop() == 0
+
+
 def test_a_worker_without_room_is_tried_again(grid: Upstream) -> None:
     """No descriptor is left when a worker ends: the other serves on, and it comes back once it can."""
     server = Server(settings(grid, SCAILOOKUP_WORKERS="2"))
