@@ -104,6 +104,21 @@ async def test_a_worker_outlives_a_fault_while_it_prepares(maker: Maker) -> None
     await first.close()
 
 
+async def test_figures_do_not_wait_for_readiness() -> None:
+    """While ScaiKey lets everybody wait a worker says what it has counted, and that it is not ready."""
+
+    class Hangs(Service):
+        async def ready(self) -> None:
+            await asyncio.Event().wait()
+
+    worker: Any = _Worker(1, None, [])  # type: ignore[arg-type]
+    worker.serving = Serving(settings(**OFF), Hangs)
+    state = await worker._carry_out(Order(7, "state"))
+    assert (7, True) == (state.number, "ScaiKey" in state.unready)
+    assert "scailookup_requests" in state.figures
+    await worker.serving.service.close()
+
+
 async def test_one_process_outlives_it_too(maker: Maker) -> None:
     """The settings in force stay those from before."""
     old, new = settings(**OFF), settings(**OFF, SCAILOOKUP_DEADLINE="3")

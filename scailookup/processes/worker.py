@@ -26,6 +26,8 @@ __all__ = ["command", "main"]
 
 BAD_SETTINGS = 2
 _BEAT = 1.0
+# Seconds that readiness may hold up the figures: less than the supervisor waits for them.
+_MOMENT = 0.5
 _log = structlog.get_logger("scailookup")
 
 
@@ -111,9 +113,11 @@ class _Worker:
         assert self.serving is not None
         service, unready = self.serving.service, None
         try:
-            await service.ready()
+            await asyncio.wait_for(service.ready(), _MOMENT)
         except ScailookupError as exc:
             unready = exc.message
+        except TimeoutError:
+            unready = "it is not known yet whether tokens can be checked: ScaiKey has not answered"
         return State(number, self.serving.metrics.snapshot(), unready, tuple(service.plugins.failures))
 
 
