@@ -129,8 +129,10 @@ class _Supervisor:
             await asyncio.sleep(_PAUSE * len(ends))
 
     async def _begin(self, number: int, *, first: bool) -> Worker | None:
-        """Start worker ``number``; None when there is no room for it now: OSError for the ``first``."""
+        """Start worker ``number``; None at the end, or when there is no room: OSError for the ``first``."""
         async with self._changing:  # it begins with settings that all have, or all get
+            if self._leaving:
+                return None
             try:
                 worker = await Worker.begin(number, self._settings, self._sockets.public[number - 1])
             except OSError as exc:

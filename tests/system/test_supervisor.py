@@ -62,3 +62,20 @@ def test_a_worker_that_ended_is_counted_once() -> None:
                 assert not (await supervisor._admin.gather())["scailookup_workers"][()][0]
 
     asyncio.run(scene())
+
+
+def test_no_worker_begins_once_the_end_has_come() -> None:
+    """One that ended during a reload waits for it; when the end is faster, nobody takes its place."""
+
+    async def scene() -> None:
+        async with supervised(1) as (supervisor, _):
+            async with supervisor._changing:
+                os.kill(supervisor._workers[1].pid, signal.SIGKILL)
+                async with asyncio.timeout(GUARD):
+                    while "waiters:" not in repr(supervisor._changing):
+                        await asyncio.sleep(0.01)
+                await supervisor.drain()
+            await asyncio.wait_for(asyncio.gather(*supervisor._keepers), GUARD)
+            assert not supervisor._workers
+
+    asyncio.run(scene())
