@@ -57,6 +57,9 @@ async def supervise(settings: Settings, load: Load) -> int:
             await supervisor.start()
             await supervisor.watch(lambda: obey(told, notifier, supervisor.reload, supervisor.drain))
         except _Stop as stop:
+            if stop.status == CRASH_LOOP:  # the others are sound and have requests in hand
+                notifier.stopping()
+                await first_of(supervisor.drain(), told.hurry.wait())
             return stop.status
         finally:
             await supervisor.close()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -218,19 +219,41 @@ def test_no_worker_outlives_its_supervisor(grid: Upstream) -> None:
 
 
 def test_a_crash_loop_ends_with_status_3(grid: Upstream) -> None:
-    """A worker that ends again and again takes the service down, which says so."""
+    """A worker that ends again and again takes the service down; the other answers what it has begun."""
     server = Server(settings(grid, SCAILOOKUP_WORKERS="2"))
+    kept = HTTPConnection("127.0.0.1", server.port, timeout=GUARD)
+    kept.request("GET", API_MODELS)
+    kept.getresponse().read()
+    healthy = server.event("upstream_call")["worker"]
+    release = threading.Event()
+
+    def held(_: object) -> Reply:
+        release.wait(GUARD)
+        return Reply({"data": [MODEL]})
+
+    grid.forget()
+    grid.on(MODELS, held)
+    kept.request("GET", API_MODELS)
+    until(lambda: grid.calls(MODELS))
+    victim = 3 - healthy
     killed: set[int] = set()
-    while server.process.poll() is None:
+    while all(event["event"] != "crash_loop" for event in list(server.events)):
         for event in list(server.events):
-            if event["event"] == "worker_started" and event["worker"] == 1 and event["pid"] not in killed:
+            if (
+                event["event"] == "worker_started"
+                and event["worker"] == victim
+                and event["pid"] not in killed
+            ):
                 killed.add(event["pid"])
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(event["pid"], signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.process.wait(0.05)
-    assert server.process.returncode == 3
-    assert server.event("crash_loop")["worker"] == 1
+        time.sleep(0.05)
+    until(lambda: refused(server.port))
+    release.set()
+    assert kept.getresponse().status == 200
+    kept.close()
+    assert server.process.wait(GUARD) == 3
+    assert server.event("crash_loop")["worker"] == victim
     server.stop()
 
 
