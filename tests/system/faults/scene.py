@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from contract.support import API_MODELS, Answer, Server, Site, Upstream, script_all
+from contract.support import API_MODELS, Answer, Server, Site, Upstream, fetch, script_all
 
-from ..load import Load, until
+from ..load import Load, outcome, until
 
 __all__ = ["PAGE", "QUICK", "Row", "Scene", "table"]
 
@@ -32,10 +32,14 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Row:
-    """One promise: outcomes that callers may see, events that are logged, metrics that move."""
+    """One promise: outcomes that callers may see, events that are logged, metrics that move.
+
+    Those in ``later`` say when to come again. An event is its name and the fields that it has.
+    """
 
     what: str
     outcomes: frozenset[str]
+    later: frozenset[str]
     events: frozenset[str]
     metrics: frozenset[str]
 
@@ -52,10 +56,11 @@ def table() -> dict[str, Row]:
     for line in re.findall(r"(?m)^\| (.+) \|$", section)[1:]:
         what, callers, operator, does = (cell.strip() for cell in line.split(" | "))
         assert does
-        names = re.findall(r"`([a-z_]+)`", operator)
+        names = re.findall(r"`([a-z_]+(?: [a-z_]+=[\w.]+)*)`", operator)
         row = Row(
             what,
             frozenset(re.findall(r"`(\d{3}[^`]*)`", callers)),
+            frozenset(re.findall(r"`(\d{3}[^`]*)` with `Retry-After`", callers)),
             frozenset(name for name in names if not name.startswith("scailookup_")),
             frozenset(name for name in names if name.startswith("scailookup_")),
         )
@@ -67,7 +72,7 @@ class Scene:
     """A site and its callers, one of whom has a list already; used as a context.
 
     At its end every outcome seen must be one that the row allows, every event it names
-    was logged, and every metric is there.
+    was logged since the beginning, and every metric has another value than it had then.
     """
 
     def __init__(self, row: Row, directory: Path, **options: Any) -> None:
@@ -78,6 +83,10 @@ class Scene:
         self._held = self.site.issuer.token()
         self._turn = itertools.count()
         self._seen: set[str] = set()
+        self._told = 0
+        self._before: dict[str, float] = {}
+        self._moved: set[str] = set()
+        self._port = 0
         self.load = Load(self._next)
 
     @property
@@ -95,6 +104,8 @@ class Scene:
         try:
             self.load.__enter__()
             self.load.more(of="200")
+            self.watch(self.server.admin_port or 0)
+            self._told = len(self.server.events)
         except BaseException:
             self.site.stop()
             raise
@@ -110,6 +121,21 @@ class Scene:
         finally:
             self.site.stop()
 
+    def watch(self, admin_port: int) -> None:
+        """Look from now on at the figures of the node whose operator's listener is there."""
+        self._port = admin_port
+        self._before = self._figures()
+
+    def look(self) -> set[str]:
+        """The metrics of the row that were seen to move."""
+        now = self._figures()
+        self._moved |= {name for name in self._row.metrics if now[name] != self._before[name]}
+        return self._moved
+
+    def told(self, name: str) -> list[dict[str, Any]]:
+        """The events of this name since the beginning."""
+        return [event for event in self.server.events[self._told :] if event["event"] == name]
+
     def again(self) -> None:
         """The upstream runs again, on the port it had."""
         self.site.grid = Upstream(port=self.grid.port)
@@ -117,8 +143,8 @@ class Scene:
 
     def sees(self, *outcomes: str, count: int = 1) -> None:
         """Wait until each of these was seen so often more."""
-        for outcome in outcomes:
-            self.load.more(count, of=outcome)
+        for name in outcomes:
+            self.load.more(count, of=name)
 
     def recovers(self) -> None:
         """Wait until a while goes by in which everybody is answered."""
@@ -134,14 +160,35 @@ class Scene:
         seen = self._seen | set(self.load.seen)
         more = seen - self._row.outcomes
         assert not more, f"callers saw what the page does not promise: {sorted(more)}"
-        untold = self._row.events - {event["event"] for event in self.server.events}
+        untold = {event for event in self._row.events if not self._was_told(event)}
         assert not untold, f"the operator was not told of {sorted(untold)}"
-        if self._row.metrics:
-            text = self.server.get("/metrics", admin=True).body.decode()
-            missing = {name for name in self._row.metrics if f"\n{name}" not in text}
-            assert not missing, f"no such metric: {sorted(missing)}"
+        still = self._row.metrics - self.look()
+        assert not still, f"did not move: {sorted(still)}"
+
+    def _was_told(self, event: str) -> bool:
+        name, *fields = event.split()
+        wanted = dict(field.split("=") for field in fields)
+        return any(all(_shown(e.get(k)) == v for k, v in wanted.items()) for e in self.told(name))
+
+    def _figures(self) -> dict[str, float]:
+        """The sum of the samples of each metric that the row names."""
+        lines = fetch(self._port, "/metrics").body.decode().splitlines()
+        samples = [line for line in lines if not line.startswith("#")]
+        return {
+            name: sum(float(line.rpartition(" ")[2]) for line in samples if line.startswith(name))
+            for name in self._row.metrics
+        }
 
     def _next(self) -> Answer:
         """Every other request is of a caller whose list is held; the others of somebody new each time."""
         new = next(self._turn) % 2
-        return self.ask(API_MODELS, self.site.issuer.token(**self.claims) if new else self._held)
+        answer = self.ask(API_MODELS, self.site.issuer.token(**self.claims) if new else self._held)
+        seen = outcome(lambda: answer)
+        if seen in self._row.later and answer.header("Retry-After") is None:
+            self._seen.add(f"{seen} without Retry-After")
+        return answer
+
+
+def _shown(value: Any) -> str:
+    """A field of an event as the table writes it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

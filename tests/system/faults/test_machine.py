@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bao import free_port
 from contract.support import MODEL, MODELS, Reply, Server, environment, fetch
@@ -57,10 +58,14 @@ def writing(log: Path, s: Scene) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-m", "scailookup", "serve"], env=settings, stderr=file)
     until(lambda: b"listening" in log.read_bytes())
+    listening = next(line for line in log.read_text().splitlines() if '"listening"' in line)
+    s.watch(urlsplit(json.loads(listening)["admin_url"]).port or 0)
     s.ask = lambda path, token: fetch(port, path, headers={"Authorization": f"Bearer {token}"})
     try:
         yield process
+        s.look()
     finally:
+        s.watch(s.server.admin_port or 0)
         s.ask = s.site.get
         s.load.settle()
         process.terminate()
@@ -84,9 +89,10 @@ def test_a_worker_is_killed(scene: Make, tmp_path: Path) -> None:
 
 def test_a_worker_of_the_only_node_is_killed(scene: Make, tmp_path: Path) -> None:
     """The same without a second node: what the worker had in hand may be lost, and nothing else."""
-    with scene(SCAILOOKUP_WORKERS="2") as s, behind(s, tmp_path / "edge", s.server):
+    with scene(SCAILOOKUP_WORKERS="2") as s, behind(s, tmp_path / "edge", s.server) as edge:
         kill_each_worker(s)
         s.recovers()
+        assert "refused" not in edge.errors()
 
 
 def kill_each_worker(s: Scene) -> None:
@@ -133,9 +139,12 @@ def test_descriptors_run_out(scene: Make, tmp_path: Path) -> None:
     """Idle connections take every descriptor of one node, then go away."""
     with scene() as s, pair(s, tmp_path / "edge"):
         pid = s.server.process.pid
-        left = len(os.listdir(f"/proc/{pid}/fd")) + 12
+        left = len(os.listdir(f"/proc/{pid}/fd")) + 20
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (left, left))
         with contextlib.ExitStack() as idle:
+            for _ in range(4):
+                idle.enter_context(socket.create_connection(("127.0.0.1", s.server.port)))
+            until(lambda: "scailookup_process_descriptors" in s.look())
             for _ in range(40):
                 idle.enter_context(socket.create_connection(("127.0.0.1", s.server.port)))
             s.server.event("descriptors_exhausted")

@@ -70,3 +70,7 @@ def test_the_clock_jumps(scene: Make, tmp_path: Path) -> None:
         s.sees("401 unauthenticated")
         offset.write_text("+0")
         s.recovers()
+        offset.write_text("-7200")
+        s.sees("401 unauthenticated")
+        offset.write_text("+0")
+        s.recovers()

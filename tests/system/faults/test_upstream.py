@@ -29,6 +29,8 @@ def test_an_upstream_hangs(scene: Make) -> None:
     with scene() as s:
         s.grid.on(MODELS, Reply(LIST, delay=600))
         s.sees("200 stale", "502 scaigrid_api timeout", "502 scaigrid_api circuit_open")
+        waits = [call["duration_ms"] for call in s.told("upstream_call") if call.get("code") == "timeout"]
+        assert max(waits) >= 900
         script_all(s.site)
         s.recovers()
 
@@ -38,6 +40,7 @@ def test_an_upstream_is_slow(scene: Make) -> None:
     with scene() as s:
         s.grid.on(MODELS, Reply(LIST, delay=0.3))
         s.load.more(60)
+        assert max(call["duration_ms"] for call in s.told("upstream_call")) >= 300
 
 
 def test_an_upstream_flaps(scene: Make) -> None:
@@ -45,7 +48,10 @@ def test_an_upstream_flaps(scene: Make) -> None:
     turn = itertools.count()
     with scene() as s:
         s.grid.on(MODELS, lambda _: Reply(reset=True) if next(turn) % 2 else Reply(LIST))
+        s.load.mark()
         s.load.more(100)
+        seen = s.load.seen
+        assert sum(seen.values()) > 2 * seen["502 scaigrid_api unreachable"]
         script_all(s.site)
         s.recovers()
 

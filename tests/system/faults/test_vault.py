@@ -25,11 +25,11 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
         yield made
 
 
-def before(scene: Make, bao: Bao) -> Scene:
+def before(scene: Make, bao: Bao, **more: str) -> Scene:
     """The service, logged in with a role."""
     role, secret = bao.role("lookups", token_ttl="4s", token_max_ttl="4s")
     names = {"VAULT_ADDR": bao.url, "VAULT_ROLE_ID": role, "VAULT_SECRET_ID": secret}
-    return scene(SCAIFLOW_DEPLOY_AUTH="api_key", **names)
+    return scene(SCAIFLOW_DEPLOY_AUTH="api_key", **names, **more)
 
 
 def stands(s: Scene) -> None:
@@ -75,14 +75,14 @@ def test_openbao_s_policy_is_removed(scene: Make, bao: Bao) -> None:
 
 
 def test_a_tenant_s_key_is_rotated(scene: Make, bao: Bao) -> None:
-    """A new key is stored, then the upstream refuses the old one."""
+    """A new key is stored, then the upstream refuses the old one, which the service holds."""
     good = {OLD}
 
     def judge(seen: Seen) -> Reply:
         key = (seen.header("Authorization") or "").removeprefix("Bearer ")
         return Reply({"data": [MODEL]}) if key in good else REFUSED
 
-    with before(scene, bao) as s:
+    with before(scene, bao, SCAILOOKUP_SECRET_FRESH="60") as s:
         s.grid.on(MODELS, judge)
         good.add(NEW)
         bao.put(PATH.format("tnt_acme"), value=NEW)
