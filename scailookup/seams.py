@@ -50,6 +50,9 @@ class Secrets(Protocol):
     def held(self, path: str) -> Secret | None:
         """The same from memory alone; raises LookupError when a fresh value is not held."""
 
+    def doubt(self, path: str) -> None:
+        """Ask the store before answering ``path`` again: what is held was refused."""
+
     async def put(self, path: str, data: Secret) -> None:
         """Set or replace the secret; raises SecretsUnavailable."""
 

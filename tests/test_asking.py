@@ -12,8 +12,12 @@ from fakes import Asked, FakeFetch, reply, said
 from structlog.testing import capture_logs
 
 from scailookup import Ask, Failed, Gathered, Got, Listed, Lookup, Param, Question, Upstream, auth
+from scailookup.cache import Ages, Memory
+from scailookup.credentials import Credentials
 from scailookup.errors import CallFailed, UpstreamApi, UpstreamAuth
-from scailookup.model import Request
+from scailookup.lookup import Limits, Lookups
+from scailookup.model import Reply, Request
+from scailookup.secrets import HeldSecrets
 
 pytestmark = pytest.mark.gen_test
 BASE = "https://up.example"
@@ -297,6 +301,48 @@ async def test_a_refused_stored_key_is_read_afresh_once():
     with pytest.raises(UpstreamAuth):
         await asked.ask(gathering(gather))
     assert ([False, True], 2) == ([fresh for _, fresh in asked.secrets.asked], len(asked.fetch.urls))
+
+
+class Rotating:
+    """A store whose secret has a new value from the moment that it is told."""
+
+    name = "rotating"
+
+    def __init__(self) -> None:
+        self.value = "old"
+
+    async def read(self, path: str) -> dict[str, str]:
+        value = self.value
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return {"value": value}
+
+    async def write(self, path: str, data: Any) -> None: ...
+
+    async def probe(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_whoever_asks_while_a_rotated_key_is_refused_gets_the_list():
+    """However close to the refusal it is: nobody is told of it who may use the new key."""
+
+    def answer(request: Request) -> Reply:
+        good = f"Bearer {store.value}" in [value for _, value in request.headers]
+        return reply({"data": [{"id": "1"}]}, 200) if good else reply({}, 401)
+
+    store, asked = Rotating(), Asked({f"{BASE}/rows": answer})
+    upstream = Upstream("up", BASE, KEY, (Lookup("rows", "/rows"),))
+    held = HeldSecrets(store, fresh=60, hold=600)
+    memory = Memory(Ages(0.0, 0.0, 0.0, 1.0))
+    asked.lookups = Lookups(Limits(30.0, 20, 1000), memory, Credentials(asked.settings, held), asked.door)
+    await asked.ask(upstream)
+    store.value = "new"
+    asking = []
+    for _ in range(40):
+        asking.append(asyncio.ensure_future(asked.ask(upstream)))
+        await asyncio.sleep(0)
+    assert {"1"} == {said(served)["data"][0]["id"] for served in await asyncio.gather(*asking)}
 
 
 # ---- the lists of other upstreams

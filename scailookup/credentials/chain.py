@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -104,6 +105,16 @@ class Credentials:
             return self._chain(upstream, caller, self._secrets.held)
         except (LookupError, MissingCredentials):
             return None
+
+    def doubt(self, upstream: Upstream, caller: Caller) -> None:
+        """Have the stored secret that was just refused asked for before it is used again, by whomever."""
+
+        def look(path: str) -> Mapping[str, str] | None:
+            self._secrets.doubt(path)
+            raise LookupError(path)
+
+        with suppress(LookupError, MissingCredentials):
+            self._chain(upstream, caller, look)
 
     def _chain(self, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         auth = upstream.auth

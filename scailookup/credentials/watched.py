@@ -40,6 +40,9 @@ class Watched(Credentials):
         """None: what is explained is chosen in full."""
         return None
 
+    def doubt(self, upstream: Upstream, caller: Caller) -> None:
+        """An explanation changes nothing for those who ask in earnest."""
+
     def _chain(self, upstream: Upstream, caller: Caller, look: Look) -> Grant:
         if upstream is not self._upstream:  # a source, whose credential is a matter of its own
             kept = self.passed, self.looked, self.said

@@ -32,6 +32,7 @@ from scailookup.seams import WayOut
 
 __all__ = ["Launched", "Limits", "Lookups", "Place"]
 
+_FROM_STORE = ("tenant", "shared")
 _log = structlog.get_logger("scailookup.lookup")
 
 
@@ -241,6 +242,9 @@ class Lookups:
         except CallFailed as failure:
             if failure.status == 401:
                 self.tokens.refuse(trip.grant)
+                if trip.grant.step in _FROM_STORE and trip.grant.exchange is None:
+                    # Before the failure is remembered: whoever asks next asks for the key too.
+                    self._credentials.doubt(bound.upstream, place.caller)
             raise blame(failure, bound.upstream, trip.grant) from None
         return Answer.of(
             rows,
@@ -284,4 +288,4 @@ def _mark(grant: Grant) -> str:
 
 def _stored(grant: Grant) -> bool:
     """Whether the credential may have changed since it was read: it came from the store, or is a token."""
-    return grant.step in ("tenant", "shared") or grant.exchange is not None
+    return grant.step in _FROM_STORE or grant.exchange is not None

@@ -31,6 +31,9 @@ class FakeSecrets:
         """Nothing is held: each lookup asks anew."""
         raise LookupError(path)
 
+    def doubt(self, path: str) -> None:
+        """Nothing is held that could be doubted."""
+
     async def put(self, path: str, data: Mapping[str, str]) -> None:
         """Set the secret."""
         self.data[path] = dict(data)
