@@ -314,6 +314,15 @@ async def test_remembered_failures_are_bounded():
     assert 10_002 == world.fetches
 
 
+async def test_what_is_known_of_refusals_is_bounded():
+    """Secrets of clients that were exchanged do not gather in memory."""
+    world = World(token("t1"))
+    signed = await world.sign()
+    world.tokens._refused.update(dataclasses.replace(CLIENT, client_id=f"c-{n}") for n in range(10_000))
+    world.tokens.refuse(signed)
+    assert {CLIENT} == world.tokens._refused
+
+
 async def test_another_client_is_another_answer():
     """Two clients that have the same secret do not see each other's answers."""
     asked = Asked(answering("token-1", "token-2"), STORE, ages={"fresh": 60.0})

@@ -83,6 +83,8 @@ class AccessTokens:
         if token.after_refusal and self._clock() - token.fetched < _STANDS:
             return
         del self._tokens[exchange]
+        if len(self._refused) >= _MOST:
+            self._refused.clear()  # of clients that nobody fetches for any more
         self._refused.add(exchange)
 
     def values(self) -> Iterable[str]:
