@@ -95,6 +95,18 @@ def test_a_worker_of_the_only_node_is_killed(scene: Make, tmp_path: Path) -> Non
         assert "refused" not in edge.errors()
 
 
+def test_a_worker_hangs(scene: Make, tmp_path: Path) -> None:
+    """A worker of one of two nodes behind nginx is stopped, and nobody lets it go on."""
+    with scene(SCAILOOKUP_WORKERS="2") as s, pair(s, tmp_path / "edge"):
+        s.load.settle()  # whoever asked the node itself has been answered
+        victim = workers_of(s.server.process.pid)[0]
+        os.kill(victim, signal.SIGSTOP)
+        s.server.event("worker_silent", pid=victim)
+        s.server.event("worker_ended", pid=victim, status=-signal.SIGKILL)
+        until(lambda: len(started(s)) == 2)
+        s.load.more(30)
+
+
 def kill_each_worker(s: Scene) -> None:
     """One after the other, each while it has something in hand; the next when there are two again."""
     s.grid.on(MODELS, Reply({"data": [MODEL]}, delay=0.2))
