@@ -107,8 +107,7 @@ class Front(HTTPServerConnectionDelegate):
 
     def always(self, head: bytes) -> bool:
         """Whether what the head asks is answered however many come."""
-        found = self._routes.find(head.split(b" ", 2)[1].partition(b"?")[0].decode("latin-1"))
-        return found is not None and found[0].handler.always
+        return head.split(b" ", 2)[1].partition(b"?")[0] in self._routes.always
 
     def telling(
         self, server_conn: object, request_conn: HTTPConnection, untold: Untold

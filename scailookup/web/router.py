@@ -49,6 +49,7 @@ class Routes(Router):
 
     def __init__(self, web: Any) -> None:
         self.web = web
+        self.always: set[bytes] = set()  # paths that are answered however many come
         self._root = _Node()
         self._application = Application([])
 
@@ -68,6 +69,8 @@ class Routes(Router):
         if node.target is not None:
             raise ValueError(f"the route {path} is taken")
         node.target = target
+        if getattr(target.handler, "always", False):
+            self.always.add(path.encode())
         node.below = target if below else None
 
     def find(self, raw: str) -> tuple[Target, dict[str, str]] | None:
