@@ -171,13 +171,13 @@ class Scene:
         return any(all(_shown(e.get(k)) == v for k, v in wanted.items()) for e in self.told(name))
 
     def _figures(self) -> dict[str, float]:
-        """The sum of the samples of each metric that the row names."""
-        lines = fetch(self._port, "/metrics").body.decode().splitlines()
-        samples = [line for line in lines if not line.startswith("#")]
-        return {
-            name: sum(float(line.rpartition(" ")[2]) for line in samples if line.startswith(name))
-            for name in self._row.metrics
-        }
+        """The sum of the samples of each metric that the row names; of a histogram what it counts."""
+        sums = dict.fromkeys(self._row.metrics, 0.0)
+        for line in fetch(self._port, "/metrics").body.decode().splitlines():
+            name = re.split(r"[{ ]", line)[0].removesuffix("_count")
+            if name in sums:
+                sums[name] += float(line.rpartition(" ")[2])
+        return sums
 
     def _next(self) -> Answer:
         """Every other request is of a caller whose list is held; the others of somebody new each time."""

@@ -143,6 +143,7 @@ def test_the_log_s_disk_is_full(scene: Make, tmp_path: Path) -> None:
         s.again()
         s.recovers()
         assert full == (tmp_path / "log").stat().st_size
+        assert "scailookup_log_lines_lost_total" in s.look()
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
         s.load.more(20)
 
